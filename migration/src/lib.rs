@@ -1,0 +1,1 @@
+//! Switchboard's tables, the same on SQLite and PostgreSQL.

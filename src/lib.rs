@@ -1,0 +1,6 @@
+//! Switchboard: many chatbots behind one WhatsApp webhook.
+//!
+//! The modules stand in the order the data falls, from spring to sea. A module imports only what stands
+//! below it in this list; `tests/architecture.rs` checks that.
+
+pub mod message;

@@ -1,0 +1,165 @@
+//! The cargo: what travels between Meta's JSON, the database, a responder and a channel.
+
+use serde::{Deserialize, Serialize};
+
+/// Who wrote a message, as far as the transport says. Each part may be absent; all absent means "nobody known".
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sender {
+    /// WhatsApp phone identity: digits without `+`. Absent for customers who hide behind a username.
+    pub wa_id: Option<String>,
+    /// Business-scoped user ID (BSUID), opaque, kept whole, e.g. `US.13491208655302741918`.
+    pub user_id: Option<String>,
+    /// BSUID of the parent portfolio.
+    pub parent_user_id: Option<String>,
+    /// The name the person shows, if any.
+    pub name: Option<String>,
+}
+
+/// One message from a customer, whatever its type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inbound {
+    /// Routing key: the business number that received it.
+    pub phone_number_id: String,
+    /// The WABA (Messaging account) named by the entry.
+    pub business_account_id: String,
+    /// Meta's message ID; with the account it is the dedupe key.
+    pub wamid: String,
+    /// Who wrote it.
+    pub sender: Sender,
+    /// When it was written, Unix milliseconds, by Meta's clock. 0 when unreadable.
+    pub sent_at: i64,
+    /// Meta's type word: `text`, `image`, `interactive`, `reaction`, … or anything new.
+    pub kind: String,
+    /// What a responder and a person read: body, title, caption, readable location, or a label such as `[Image]`.
+    pub text: String,
+    /// Whether a responder is asked; otherwise the message is stored only.
+    pub answerable: bool,
+}
+
+/// What Meta says about one of our messages. Never regresses: see [`DeliveryStatus::rank`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusUpdate {
+    /// The number it left from.
+    pub phone_number_id: String,
+    /// Meta's ID of our message.
+    pub wamid: String,
+    /// `None` for a word we do not know: recorded raw, changes nothing.
+    pub status: Option<DeliveryStatus>,
+    /// Unix milliseconds by Meta's clock.
+    pub at: i64,
+    /// `biz_opaque_callback_data`: the attempt it belongs to, when Meta echoes it.
+    pub callback: Option<String>,
+    /// First error of a `failed` status.
+    pub error_code: Option<i64>,
+    /// Its words.
+    pub error_text: Option<String>,
+}
+
+/// One thing a webhook change yields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// A customer's message.
+    Message(Inbound),
+    /// News of a message we sent.
+    Status(StatusUpdate),
+    /// Recorded with a reason, answered never: unknown fields, items without an ID, errors.
+    Notice {
+        /// Why it is only recorded, one short phrase.
+        reason: String,
+    },
+}
+
+/// Where a delivery stands. Stored and served as the lower-case word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryStatus {
+    /// Waiting for its turn to be sent, or held back by a reason.
+    Queued,
+    /// An attempt is under way.
+    Sending,
+    /// Meta took it.
+    Sent,
+    /// It reached the phone.
+    Delivered,
+    /// It was read.
+    Read,
+    /// A voice note was played.
+    Played,
+    /// Refused for good.
+    Failed,
+    /// The answer to the attempt was lost: it may have gone out.
+    Unknown,
+    /// Withdrawn before it was sent.
+    Cancelled,
+    /// Given up after its last retry.
+    Dead,
+}
+
+impl DeliveryStatus {
+    /// Order in which statuses may follow each other; a lower or equal rank never replaces a higher one.
+    pub fn rank(self) -> u8 {
+        match self {
+            Self::Queued => 0,
+            Self::Sending => 1,
+            Self::Unknown => 2,
+            Self::Sent => 3,
+            Self::Cancelled | Self::Dead | Self::Failed => 4,
+            Self::Delivered => 5,
+            Self::Read => 6,
+            Self::Played => 7,
+        }
+    }
+
+    /// The stored word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Sending => "sending",
+            Self::Sent => "sent",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+            Self::Played => "played",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::Cancelled => "cancelled",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// Reads a stored or received word; `None` for an unknown one.
+    pub fn parse(word: &str) -> Option<Self> {
+        use DeliveryStatus::*;
+        [Queued, Sending, Sent, Delivered, Read, Played, Failed, Unknown, Cancelled, Dead]
+            .into_iter()
+            .find(|s| s.as_str() == word)
+    }
+}
+
+/// Where an outgoing message goes: snapshot taken when it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recipient {
+    /// Digits without `+`; sent as `to`.
+    Phone(String),
+    /// A BSUID; sent as `recipient`.
+    UserId(String),
+}
+
+/// One entry of the talk given to a responder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub content: String,
+}
+
+/// Who speaks in an [`Entry`]. People who answer for the business are `assistant` too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The customer.
+    User,
+    /// The business: chatbot or person.
+    Assistant,
+}
