@@ -1,0 +1,3 @@
+//! Meta's wire: what the Graph API and its webhooks look like. Knows no tenant.
+
+pub mod signature;
