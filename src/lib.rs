@@ -4,4 +4,5 @@
 //! below it in this list; `tests/architecture.rs` checks that.
 
 pub mod graph;
+pub mod store;
 pub mod message;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Who wrote a message, as far as the transport says. Each part may be absent; all absent means "nobody known".
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Sender {
     /// WhatsApp phone identity: digits without `+`. Absent for customers who hide behind a username.
     pub wa_id: Option<String>,

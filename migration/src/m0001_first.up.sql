@@ -1,0 +1,317 @@
+-- Times are Unix milliseconds (bigint). Identity columns give the order of things; UUIDs never do.
+
+-- ── who ─────────────────────────────────────────────────────────────────────────────────────────────
+create table tenants (
+    id text primary key,
+    name text not null,
+    waha_session_name varchar(100),
+    created_at bigint not null,
+    constraint uix_tenant_waha_session unique (waha_session_name)
+);
+
+create table tenant_external_ids (
+    kind text not null,
+    value text not null,
+    tenant_id text not null references tenants (id),
+    primary key (kind, value)
+);
+
+create table users (
+    id :uuid primary key,
+    tenant_id text not null references tenants (id),
+    email text not null unique,
+    name text not null,
+    password_hash text,
+    role varchar(16) not null check (role in ('owner', 'admin', 'agent', 'viewer')),
+    created_at bigint not null,
+    disabled_at bigint
+);
+
+-- A platform key has no tenant of its own: it may name one in the header Switchboard-Tenant.
+create table api_keys (
+    id varchar(16) primary key,
+    tenant_id text references tenants (id),
+    name text not null,
+    role varchar(16) not null check (role in ('owner', 'admin', 'agent', 'viewer')),
+    secret_hash text not null,
+    created_at bigint not null,
+    last_used_at bigint,
+    revoked_at bigint
+);
+
+create table audit_log (
+    id :identity,
+    tenant_id text,
+    at bigint not null,
+    actor text not null,
+    action text not null,
+    target text not null,
+    detail text
+);
+create index audit_log_tenant on audit_log (tenant_id, id);
+
+-- ── what answers, and through which number ──────────────────────────────────────────────────────────
+create table chatbots (
+    id text primary key,
+    tenant_id text not null references tenants (id),
+    name text not null,
+    api_key text,            -- sealed
+    responder text not null, -- JSON: kind, baseUrl, path, originUrl, model, systemPrompt, timeoutMs
+    coalesce_ms bigint not null,
+    coalesce_max_ms bigint not null,
+    history_limit bigint not null,
+    fallback_text text,
+    typing boolean not null,
+    paused boolean not null,
+    created_at bigint not null,
+    updated_at bigint not null,
+    deleted_at bigint
+);
+create index chatbots_tenant on chatbots (tenant_id);
+
+-- A number belongs to the tenant for whom Graph first confirmed it.
+create table numbers (
+    phone_number_id varchar(32) primary key,
+    tenant_id text not null references tenants (id),
+    business_account_id varchar(64) not null,
+    display_phone_number text,
+    confirmed_at bigint not null
+);
+
+create table whatsapp_accounts (
+    id :identity,
+    tenant_id text not null references tenants (id),
+    transport varchar(16) not null check (transport in ('cloud', 'session')),
+    chatbot_id text not null references chatbots (id),
+    phone_number_id varchar(32) not null,
+    business_account_id varchar(64) not null,
+    display_phone_number text,
+    webhook_url text,
+    verify_token_hash text not null,
+    verify_token text not null,        -- sealed
+    access_token text not null,        -- sealed
+    app_secret text,                   -- sealed
+    previous_app_secret text,          -- sealed
+    mode varchar(16) not null check (mode in ('all', 'primary', 'shadow')),
+    status varchar(16) not null check (status in ('active', 'pending', 'inactive', 'token_invalid', 'restricted')),
+    status_reason text,
+    verified_at bigint,
+    checks text,                       -- JSON: the last per-check report
+    checked_at bigint,
+    created_at bigint not null,
+    updated_at bigint not null,
+    deleted_at bigint,
+    unique (chatbot_id, phone_number_id)
+);
+create index whatsapp_accounts_number on whatsapp_accounts (phone_number_id, status);
+create index whatsapp_accounts_business on whatsapp_accounts (business_account_id);
+create index whatsapp_accounts_tenant on whatsapp_accounts (tenant_id);
+create unique index whatsapp_accounts_verify_token on whatsapp_accounts (verify_token_hash) where deleted_at is null;
+
+-- ── with whom ───────────────────────────────────────────────────────────────────────────────────────
+-- scope: the WABA (or session) inside which the aliases mean this person.
+create table contacts (
+    id :identity,
+    tenant_id text not null references tenants (id),
+    scope varchar(80) not null,
+    name text,
+    created_at bigint not null
+);
+create index contacts_tenant on contacts (tenant_id, id);
+
+create table contact_aliases (
+    tenant_id text not null,
+    scope varchar(80) not null,
+    kind varchar(16) not null check (kind in ('wa_id', 'bsuid', 'parent_bsuid', 'lid', 'phone')),
+    value varchar(160) not null,
+    contact_id bigint not null references contacts (id),
+    created_at bigint not null,
+    primary key (tenant_id, scope, kind, value)
+);
+create index contact_aliases_contact on contact_aliases (contact_id);
+
+-- contact × number: hand-over, opt-out and pacing live here, so that two chatbots on one number agree.
+create table threads (
+    id :identity,
+    tenant_id text not null references tenants (id),
+    contact_id bigint not null references contacts (id),
+    phone_number_id varchar(64) not null,
+    hand_over_until bigint,
+    hand_over_reason text,
+    opted_out_at bigint,
+    created_at bigint not null,
+    unique (contact_id, phone_number_id)
+);
+
+-- thread × account. owner: the instance that runs its turns and its outbox; see instances.
+create table whatsapp_conversations (
+    id :identity,
+    tenant_id text not null references tenants (id),
+    thread_id bigint not null references threads (id),
+    contact_id bigint not null references contacts (id),
+    whatsapp_account_id bigint not null references whatsapp_accounts (id),
+    chatbot_id text not null,
+    phone_number_id varchar(64) not null,
+    unique_conv_id varchar(240) not null,
+    recipient text not null, -- JSON: where replies go
+    owner bigint,
+    created_at bigint not null,
+    last_message_at bigint not null,
+    unique (thread_id, whatsapp_account_id),
+    unique (chatbot_id, unique_conv_id)
+);
+create index whatsapp_conversations_recent on whatsapp_conversations (tenant_id, last_message_at, id);
+create index whatsapp_conversations_account on whatsapp_conversations (whatsapp_account_id);
+
+-- ── station 1: inbox ────────────────────────────────────────────────────────────────────────────────
+-- One row per change of a webhook body, never updated. digest = SHA-256 over the secret that verified it and its
+-- bytes, so that a forged copy cannot suppress the genuine one.
+create table webhook_events (
+    id :identity,
+    digest :bytes not null unique,
+    entry_id varchar(80) not null,
+    field varchar(80) not null,
+    phone_number_id varchar(64),
+    verified_by text not null,
+    by_platform boolean not null,
+    raw :bytes not null,
+    received_at bigint not null
+);
+create index webhook_events_number on webhook_events (phone_number_id, id);
+
+-- Only events that are not plainly done have a row here.
+create table event_states (
+    event_id bigint primary key,
+    state varchar(16) not null
+        check (state in ('received', 'quarantined', 'unroutable', 'parked', 'refused', 'ignored')),
+    reason text,
+    tenant_id text,
+    phone_number_id varchar(64),
+    lane bigint, -- hash of the one sender in it; null: no order to keep
+    owner bigint,
+    attempts bigint not null default 0,
+    at bigint not null
+);
+create index event_states_open on event_states (event_id) where state = 'received';
+create index event_states_number on event_states (phone_number_id, state);
+create index event_states_tenant on event_states (tenant_id, event_id);
+
+-- ── station 2: conversation ─────────────────────────────────────────────────────────────────────────
+create table messages (
+    id :identity,
+    tenant_id text not null,
+    whatsapp_account_id bigint not null,
+    conversation_id bigint not null,
+    chatbot_id text not null,
+    channel varchar(16) not null default 'WHATSAPP',
+    direction varchar(8) not null check (direction in ('in', 'out')),
+    author varchar(16) not null check (author in ('contact', 'chatbot', 'fallback', 'person', 'api')),
+    wamid text,
+    kind varchar(40) not null,
+    text text not null,
+    note text,           -- why it was not answered, if it was not
+    turn_id :uuid,       -- an answer's turn
+    event_id bigint,     -- what brought it
+    sent_at bigint not null,
+    created_at bigint not null,
+    unique (whatsapp_account_id, wamid)
+);
+create index messages_conversation on messages (conversation_id, id);
+
+-- Messages that wait for a turn. A row leaves when its turn is opened.
+create table pending_messages (
+    message_id bigint primary key,
+    conversation_id bigint not null,
+    at bigint not null
+);
+create index pending_messages_conversation on pending_messages (conversation_id);
+
+-- Frozen before the responder is asked, so that a repeated call is the same call.
+create table turns (
+    id :uuid primary key,
+    tenant_id text not null,
+    conversation_id bigint not null,
+    chatbot_id text not null,
+    members text not null, -- JSON: message ids, oldest first
+    status varchar(16) not null check (status in ('asking', 'answered', 'dead', 'dropped')),
+    attempts bigint not null default 0,
+    reason text,
+    created_at bigint not null,
+    answered_at bigint,
+    closed_at bigint
+);
+create index turns_conversation on turns (conversation_id, created_at);
+create index turns_open on turns (conversation_id) where status = 'asking';
+create index turns_dead on turns (tenant_id, created_at) where status = 'dead';
+
+-- What must not be answered again although its message row is gone (deleted account, erased contact): 30 days.
+create table dedupe_marks (
+    whatsapp_account_id bigint not null,
+    wamid text not null,
+    at bigint not null,
+    primary key (whatsapp_account_id, wamid)
+);
+
+-- ── station 3: outbox ───────────────────────────────────────────────────────────────────────────────
+create table deliveries (
+    id :identity,
+    tenant_id text not null,
+    whatsapp_account_id bigint not null,
+    conversation_id bigint not null,
+    message_id bigint not null,
+    turn_id :uuid,
+    part bigint not null,
+    parts bigint not null,
+    recipient text not null,
+    text text not null,
+    status varchar(16) not null check (status in
+        ('queued', 'sending', 'sent', 'delivered', 'read', 'played', 'failed', 'unknown', 'cancelled', 'dead')),
+    reason text,
+    code bigint,
+    detail text,
+    wamid text,
+    attempts bigint not null default 0,
+    next_at bigint not null,
+    created_at bigint not null,
+    sent_at bigint,
+    delivered_at bigint,
+    read_at bigint,
+    failed_at bigint
+);
+create index deliveries_open on deliveries (conversation_id, id) where status in ('queued', 'sending');
+create index deliveries_tenant on deliveries (tenant_id, status, id);
+create index deliveries_message on deliveries (message_id);
+
+create table attempts (
+    id :uuid primary key,
+    delivery_id bigint not null,
+    started_at bigint not null,
+    finished_at bigint,
+    outcome varchar(16), -- accepted, refused, not_sent, unknown
+    code bigint,
+    detail text,
+    wamid text
+);
+create index attempts_delivery on attempts (delivery_id);
+create index attempts_wamid on attempts (wamid) where wamid is not null;
+
+-- Statuses that came before our own send was recorded; matched when it is.
+create table early_statuses (
+    id :identity,
+    whatsapp_account_id bigint not null,
+    wamid text not null,
+    status varchar(16) not null,
+    at bigint not null,
+    code bigint,
+    detail text,
+    stored_at bigint not null
+);
+create index early_statuses_wamid on early_statuses (wamid);
+
+-- ── running it ──────────────────────────────────────────────────────────────────────────────────────
+-- A live instance renews expires_at (the database's clock). What a dead one owned is free to be claimed.
+create table instances (
+    id :identity,
+    name text not null,
+    expires_at bigint not null
+);

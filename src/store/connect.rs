@@ -1,0 +1,208 @@
+//! Opening the two kinds of database, and bringing their schema up to date.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use migration::{Migrator, MigratorTrait};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr};
+
+use super::StoreError;
+
+/// How long anything may wait for a connection: a webhook has to be answered within two seconds even then.
+const ACQUIRE: Duration = Duration::from_millis(1500);
+/// Any single statement on PostgreSQL.
+const STATEMENT: Duration = Duration::from_secs(10);
+/// The advisory lock under which PostgreSQL is migrated: "switchbd".
+const MIGRATION_LOCK: i64 = 0x7377_6974_6368_6264;
+
+/// A parsed `DATABASE_URL`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// The embedded database: this file.
+    Sqlite(PathBuf),
+    /// A server; the URL holds a password and is never printed.
+    Postgres(String),
+}
+
+impl Location {
+    /// Reads `sqlite://path?mode=rwc` or `postgres://…`; the error says what is expected.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        if let Some(rest) = url.strip_prefix("sqlite:") {
+            let path = rest.strip_prefix("//").unwrap_or(rest).split('?').next().unwrap_or_default();
+            if path.is_empty() || path == ":memory:" {
+                return Err(
+                    "DATABASE_URL needs a file: an in-memory database would lose every message".into()
+                );
+            }
+            return Ok(Self::Sqlite(path.into()));
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Self::Postgres(url.to_owned()));
+        }
+        Err("DATABASE_URL must start with sqlite:// or postgres://".into())
+    }
+
+    /// What may be shown: no user, no password.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Sqlite(path) => format!("SQLite, {}", path.display()),
+            Self::Postgres(url) => {
+                let host = url.rsplit('@').next().unwrap_or_default();
+                let host = host.split("://").last().unwrap_or_default().split('?').next().unwrap_or_default();
+                format!("PostgreSQL, {host}")
+            }
+        }
+    }
+}
+
+/// Why the schema could not be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// The folder or the lock file beside the embedded database.
+    #[error("{0}")]
+    File(String),
+    /// The database refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The one process that has the embedded database open. Held as long as this lives; the kernel frees it with the
+/// process, however that ends.
+#[derive(Debug)]
+pub struct SingleProcess(#[allow(dead_code)] File);
+
+impl Location {
+    /// For SQLite: makes the folder and takes the lock that keeps a second process out. PostgreSQL needs none.
+    pub fn claim(&self) -> Result<Option<SingleProcess>, MigrateError> {
+        let Self::Sqlite(path) = self else { return Ok(None) };
+        let fail =
+            |what: &str, e: std::io::Error| MigrateError::File(format!("{what} {}: {e}", path.display()));
+        if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|e| fail("cannot make the folder for", e))?;
+        }
+        let lock = lock_path(path);
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock)
+            .map_err(|e| fail("cannot write beside", e))?;
+        file.try_lock().map_err(|_| {
+            MigrateError::File(format!(
+                "{} is open in another switchboard process; stop it, or use PostgreSQL to run several",
+                path.display()
+            ))
+        })?;
+        Ok(Some(SingleProcess(file)))
+    }
+}
+
+fn lock_path(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".lock");
+    path.with_file_name(name)
+}
+
+/// Applies what is missing. On PostgreSQL under an advisory lock, so that of several starters one migrates and the
+/// others wait; on SQLite over a connection that is closed again before any other opens, because a connection that
+/// has seen the old schema keeps misreading the new one.
+pub async fn migrate_up(location: &Location) -> Result<(), MigrateError> {
+    let db = one_connection(location).await?;
+    let result = async {
+        if let Location::Postgres(_) = location {
+            db.execute_unprepared(&format!("select pg_advisory_lock({MIGRATION_LOCK})")).await?;
+        }
+        Migrator::up(&db, None).await?;
+        if let Location::Postgres(_) = location {
+            db.execute_unprepared(migration::POSTGRES_RLS).await?;
+            db.execute_unprepared(&format!("select pg_advisory_unlock({MIGRATION_LOCK})")).await?;
+        }
+        Ok::<_, DbErr>(())
+    }
+    .await;
+    let _ = db.close().await;
+    Ok(result.map_err(StoreError::from)?)
+}
+
+/// Takes back the newest migration.
+pub async fn migrate_down(location: &Location) -> Result<(), MigrateError> {
+    let db = one_connection(location).await?;
+    let result = Migrator::down(&db, Some(1)).await;
+    let _ = db.close().await;
+    Ok(result.map_err(StoreError::from)?)
+}
+
+/// Every migration's name and whether it is applied.
+pub async fn migration_status(location: &Location) -> Result<Vec<(String, bool)>, MigrateError> {
+    let db = one_connection(location).await?;
+    let result = async {
+        let pending: Vec<String> =
+            Migrator::get_pending_migrations(&db).await?.iter().map(|m| m.name().to_owned()).collect();
+        let all = Migrator::migrations();
+        Ok::<_, DbErr>(
+            all.iter().map(|m| (m.name().to_owned(), !pending.contains(&m.name().to_owned()))).collect(),
+        )
+    }
+    .await;
+    let _ = db.close().await;
+    Ok(result.map_err(StoreError::from)?)
+}
+
+async fn one_connection(location: &Location) -> Result<DatabaseConnection, StoreError> {
+    let mut options = options(location);
+    options.max_connections(1).map_sqlx_postgres_opts(|o| o.options([("statement_timeout", "600000")]));
+    Ok(Database::connect(options).await?)
+}
+
+/// The read pool and the write pool.
+pub(super) async fn open(
+    location: &Location,
+) -> Result<(DatabaseConnection, DatabaseConnection), StoreError> {
+    let mut write = options(location);
+    let mut read = options(location);
+    match location {
+        // One writer: no lock to wait for inside this process.
+        Location::Sqlite(_) => {
+            write.max_connections(1).min_connections(1);
+            read.max_connections(4).map_sqlx_sqlite_opts(|o| o.pragma("query_only", "on"));
+        }
+        Location::Postgres(_) => {
+            write.max_connections(8).min_connections(2);
+            read.max_connections(8);
+        }
+    }
+    let write = Database::connect(write).await?;
+    let read = Database::connect(read).await?;
+    Ok((read, write))
+}
+
+fn options(location: &Location) -> ConnectOptions {
+    let url = match location {
+        Location::Sqlite(path) => format!("sqlite://{}?mode=rwc", path.display()),
+        Location::Postgres(url) => url.clone(),
+    };
+    let mut options = ConnectOptions::new(url);
+    options
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false)
+        .acquire_timeout(ACQUIRE)
+        .connect_timeout(ACQUIRE)
+        .test_before_acquire(false)
+        // A row is never waited for long: FULL makes each group's commit durable, the checkpoint runs elsewhere.
+        .map_sqlx_sqlite_opts(|o| {
+            o.pragma("journal_mode", "wal")
+                .pragma("synchronous", "full")
+                .pragma("busy_timeout", "1500")
+                .pragma("wal_autocheckpoint", "0")
+                .pragma("foreign_keys", "on")
+                .pragma("cache_size", "-8000")
+                .optimize_on_close(true, None)
+        })
+        .map_sqlx_postgres_opts(|o| {
+            o.application_name("switchboard")
+                .options([("statement_timeout", STATEMENT.as_millis().to_string().as_str())])
+                .statement_cache_capacity(256)
+        });
+    options
+}

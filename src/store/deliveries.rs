@@ -1,0 +1,298 @@
+//! Station 3's rows: deliveries (outgoing messages) and attempts (one try each).
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
+use uuid::Uuid;
+
+use super::messages::Place;
+use super::statuses;
+use super::turns::{Enqueued, Outgoing, Reply, enqueue};
+use super::writer::Write;
+use super::{Store, StoreError, sql};
+use crate::message::DeliveryStatus;
+
+/// Records that a delivery is about to be tried. False: it is not waiting any more.
+#[derive(Debug, Clone)]
+pub struct StartAttempt {
+    /// Of which delivery.
+    pub delivery_id: i64,
+    /// UUIDv7; travels as `biz_opaque_callback_data`.
+    pub attempt_id: Uuid,
+    /// Unix milliseconds.
+    pub now: i64,
+}
+
+impl Write for StartAttempt {
+    type Output = bool;
+
+    async fn apply(tx: &DatabaseTransaction, _: i64, group: &[Self]) -> Result<Vec<bool>, DbErr> {
+        let text = format!(
+            "update deliveries set status = 'sending', reason = null, attempts = attempts + 1 \
+             where status = 'queued' and id in ({}) returning id",
+            sql::list(1, group.len())
+        );
+        let ids = group.iter().map(|s| s.delivery_id.into());
+        let mut started: Vec<i64> = Vec::with_capacity(group.len());
+        for row in tx.query_all_raw(sql::statement(tx, &text, ids)).await? {
+            started.push(row.try_get("", "id")?);
+        }
+        let outputs: Vec<bool> = group.iter().map(|s| started.contains(&s.delivery_id)).collect();
+        let rows: Vec<[Value; 3]> = group
+            .iter()
+            .zip(&outputs)
+            .filter(|(_, started)| **started)
+            .map(|(s, _)| [s.attempt_id.into(), s.delivery_id.into(), s.now.into()])
+            .collect();
+        if !rows.is_empty() {
+            tx.execute_raw(sql::insert(tx, "attempts (id,delivery_id,started_at)", rows, "")).await?;
+        }
+        Ok(outputs)
+    }
+}
+
+/// Records how an attempt ended, and what the delivery is now. Recorded even by a stale instance: it happened.
+#[derive(Debug, Clone)]
+pub struct FinishAttempt {
+    /// The attempt.
+    pub attempt_id: Uuid,
+    /// Its delivery.
+    pub delivery_id: i64,
+    /// Whose.
+    pub account_id: i64,
+    /// `accepted`, `refused`, `not_sent`, `unknown`.
+    pub outcome: &'static str,
+    /// Meta's id of the message, when accepted.
+    pub wamid: Option<String>,
+    /// Meta's error code.
+    pub code: Option<i64>,
+    /// Meta's words, or what went wrong.
+    pub detail: Option<String>,
+    /// What the delivery is now: `sent`, `queued` (again at `next_at`), `failed`, `unknown`, `dead`.
+    pub status: DeliveryStatus,
+    /// Why, as a word, unless it is sent.
+    pub reason: Option<&'static str>,
+    /// Earliest time of the next attempt, Unix milliseconds.
+    pub next_at: i64,
+    /// Unix milliseconds.
+    pub now: i64,
+}
+
+impl Write for FinishAttempt {
+    type Output = ();
+    const FENCED: bool = false;
+
+    async fn apply(tx: &DatabaseTransaction, _: i64, group: &[Self]) -> Result<Vec<()>, DbErr> {
+        let rows = group.iter().map(|f| -> [Value; 10] {
+            [
+                f.attempt_id.into(),
+                f.delivery_id.into(),
+                f.outcome.into(),
+                f.wamid.clone().into(),
+                f.code.into(),
+                f.detail.clone().into(),
+                f.status.as_str().into(),
+                f.reason.into(),
+                f.next_at.into(),
+                f.now.into(),
+            ]
+        });
+        let values = sql::insert(tx, "x", rows, "");
+        let table = values.sql.trim_start_matches("insert into x ").to_owned();
+        let values = values.values.map(|v| v.0).unwrap_or_default();
+        let text = format!(
+            "update attempts set finished_at = v.column10, outcome = v.column3, wamid = v.column4, code = v.column5, \
+             detail = v.column6 from ({table}) as v where attempts.id = v.column1"
+        );
+        tx.execute_raw(sql::statement(tx, &text, values.clone())).await?;
+        // A status that overtook this answer stands; it knows more.
+        let text = format!(
+            "update deliveries set status = v.column7, reason = v.column8, code = v.column5, detail = v.column6, \
+             wamid = coalesce(v.column4, deliveries.wamid), next_at = v.column9, \
+             sent_at = case when v.column7 = 'sent' then v.column10 else deliveries.sent_at end, \
+             failed_at = case when v.column7 in ('failed', 'dead') then v.column10 else deliveries.failed_at end \
+             from ({table}) as v where deliveries.id = v.column2 and deliveries.status in ('sending', 'unknown')"
+        );
+        tx.execute_raw(sql::statement(tx, &text, values)).await?;
+        statuses::apply_early(tx, group).await?;
+        Ok(vec![(); group.len()])
+    }
+}
+
+/// A stored delivery.
+#[derive(Debug, Clone, FromQueryResult)]
+#[allow(missing_docs)] // the columns of `deliveries`, named alike
+pub struct Delivery {
+    pub id: i64,
+    pub tenant_id: String,
+    pub whatsapp_account_id: i64,
+    pub conversation_id: i64,
+    pub message_id: i64,
+    pub turn_id: Option<Uuid>,
+    pub part: i64,
+    pub parts: i64,
+    pub recipient: String,
+    pub text: String,
+    pub status: String,
+    pub reason: Option<String>,
+    pub code: Option<i64>,
+    pub detail: Option<String>,
+    pub wamid: Option<String>,
+    pub attempts: i64,
+    pub next_at: i64,
+    pub created_at: i64,
+    pub sent_at: Option<i64>,
+    pub delivered_at: Option<i64>,
+    pub read_at: Option<i64>,
+    pub failed_at: Option<i64>,
+}
+
+const DELIVERY: &str = "id, tenant_id, whatsapp_account_id, conversation_id, message_id, turn_id, part, parts, \
+    recipient, text, status, reason, code, detail, wamid, attempts, next_at, created_at, sent_at, delivered_at, \
+    read_at, failed_at";
+
+/// A stored attempt.
+#[derive(Debug, Clone, FromQueryResult)]
+#[allow(missing_docs)] // the columns of `attempts`, named alike
+pub struct Attempt {
+    pub id: Uuid,
+    pub delivery_id: i64,
+    pub started_at: i64,
+    pub finished_at: Option<i64>,
+    pub outcome: Option<String>,
+    pub code: Option<i64>,
+    pub detail: Option<String>,
+    pub wamid: Option<String>,
+}
+
+impl Store {
+    /// What is to be sent in a conversation, oldest first.
+    pub async fn open_deliveries(&self, conversation_id: i64) -> Result<Vec<Delivery>, StoreError> {
+        self.find_deliveries(
+            "conversation_id = $1 and status = 'queued' order by id",
+            [conversation_id.into()],
+        )
+        .await
+    }
+
+    /// These deliveries, oldest first.
+    pub async fn deliveries(&self, ids: &[i64]) -> Result<Vec<Delivery>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let which = format!("id in ({}) order by id", sql::list(1, ids.len()));
+        self.find_deliveries(&which, ids.iter().map(|id| (*id).into())).await
+    }
+
+    /// The deliveries of these messages, oldest first.
+    pub async fn deliveries_of_messages(&self, ids: &[i64]) -> Result<Vec<Delivery>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let which = format!("message_id in ({}) order by id", sql::list(1, ids.len()));
+        self.find_deliveries(&which, ids.iter().map(|id| (*id).into())).await
+    }
+
+    /// A page of a tenant's deliveries, newest first, older than `before`; of one status if given.
+    pub async fn delivery_page(
+        &self,
+        tenant: &str,
+        status: Option<DeliveryStatus>,
+        before: i64,
+        limit: u64,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let which =
+            format!("tenant_id = $1 and id < $2 and ($3 = '' or status = $3) order by id desc limit {limit}");
+        let status = status.map(DeliveryStatus::as_str).unwrap_or_default();
+        self.find_deliveries(&which, [tenant.into(), before.into(), status.into()]).await
+    }
+
+    /// One of a tenant's deliveries.
+    pub async fn delivery(&self, tenant: &str, id: i64) -> Result<Option<Delivery>, StoreError> {
+        Ok(self.find_deliveries("tenant_id = $1 and id = $2", [tenant.into(), id.into()]).await?.pop())
+    }
+
+    async fn find_deliveries(
+        &self,
+        which: &str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let text = format!("select {DELIVERY} from deliveries where {which}");
+        Ok(Delivery::find_by_statement(sql::statement(self.read(), &text, values)).all(self.read()).await?)
+    }
+
+    /// The tries of a delivery, oldest first.
+    pub async fn attempts(&self, delivery_id: i64) -> Result<Vec<Attempt>, StoreError> {
+        let text = "select id, delivery_id, started_at, finished_at, outcome, code, detail, wamid from attempts \
+                    where delivery_id = $1 order by started_at";
+        let found = Attempt::find_by_statement(sql::statement(self.read(), text, [delivery_id.into()]));
+        Ok(found.all(self.read()).await?)
+    }
+
+    /// What was being sent when its instance stopped: nobody knows whether it went out.
+    pub async fn interrupted_deliveries(&self, conversation_id: i64, now: i64) -> Result<u64, StoreError> {
+        let tx = self.begin().await?;
+        let text = "update attempts set outcome = 'unknown', finished_at = $2, detail = 'interrupted' \
+                    where finished_at is null and delivery_id in \
+                    (select id from deliveries where conversation_id = $1 and status = 'sending')";
+        tx.execute_raw(sql::statement(&tx, text, [conversation_id.into(), now.into()])).await?;
+        let text = "update deliveries set status = 'unknown', reason = 'interrupted' \
+                    where conversation_id = $1 and status = 'sending'";
+        let done = tx.execute_raw(sql::statement(&tx, text, [conversation_id.into()])).await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Moves a delivery from one of `from` to `to`. False if it stands elsewhere.
+    pub async fn move_delivery(
+        &self,
+        tenant: &str,
+        id: i64,
+        from: &[DeliveryStatus],
+        to: DeliveryStatus,
+        reason: Option<&str>,
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        let tx = self.begin().await?;
+        let text = format!(
+            "update deliveries set status = $1, reason = $2, next_at = $3 where tenant_id = $4 and id = $5 \
+             and status in ({})",
+            sql::list(6, from.len())
+        );
+        let values: [Value; 5] = [to.as_str().into(), reason.into(), now.into(), tenant.into(), id.into()];
+        let values = values.into_iter().chain(from.iter().map(|s| s.as_str().into()));
+        let done = tx.execute_raw(sql::statement(&tx, &text, values)).await?;
+        tx.commit().await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// The later parts of an answer whose earlier part failed for good are not sent.
+    pub async fn cancel_rest(&self, message_id: i64, after_part: i64) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        let text = "update deliveries set status = 'cancelled', reason = 'earlier_part_failed' \
+                    where message_id = $1 and part > $2 and status = 'queued'";
+        tx.execute_raw(sql::statement(&tx, text, [message_id.into(), after_part.into()])).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Notes why a waiting delivery waits.
+    pub async fn hold_delivery(&self, id: i64, reason: &str) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        let text = "update deliveries set reason = $2 where id = $1 and status = 'queued'";
+        tx.execute_raw(sql::statement(&tx, text, [id.into(), reason.into()])).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Stores a message the business starts, with its deliveries.
+    pub async fn enqueue(
+        &self,
+        place: &Place,
+        conversation_id: i64,
+        reply: &Reply,
+        now: i64,
+    ) -> Result<Enqueued, StoreError> {
+        let tx = self.begin().await?;
+        let outgoing = Outgoing { place, conversation_id, turn_id: None, reply, now };
+        let enqueued = enqueue(&tx, &[outgoing]).await?.pop().unwrap_or_default();
+        tx.commit().await?;
+        Ok(enqueued)
+    }
+}

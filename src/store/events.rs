@@ -1,0 +1,296 @@
+//! Station 1's rows: what the webhook brought, and where each event stands while it is not plainly done.
+
+use std::collections::HashMap;
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
+
+use super::messages::{self, Append, Appended};
+use super::statuses::{self, ApplyStatus};
+use super::writer::Write;
+use super::{Store, StoreError, sql};
+
+/// Attempts after which an event that keeps crashing its worker is quarantined.
+pub const MAX_ATTEMPTS: i64 = 5;
+
+/// Where an event stands. An event without a state row is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventState {
+    /// Stored, waiting to be processed.
+    Received,
+    /// Unreadable, or it keeps failing: needs a person.
+    Quarantined,
+    /// No account knows its number.
+    Unroutable,
+    /// Its account does not take messages now (pending, inactive, deleted).
+    Parked,
+    /// Signed by a secret that may not speak for this account.
+    Refused,
+    /// Of a kind that is only kept.
+    Ignored,
+}
+
+impl EventState {
+    /// The stored word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Quarantined => "quarantined",
+            Self::Unroutable => "unroutable",
+            Self::Parked => "parked",
+            Self::Refused => "refused",
+            Self::Ignored => "ignored",
+        }
+    }
+}
+
+/// Stores one change of a verified body. `None` when the same bytes under the same secret are there already.
+#[derive(Debug, Clone)]
+pub struct Accept {
+    /// SHA-256 over the verifying secret's fingerprint and the change's bytes.
+    pub digest: [u8; 32],
+    /// `entry[].id`: the WABA.
+    pub entry_id: String,
+    /// `changes[].field`; empty when unreadable.
+    pub field: String,
+    /// The number it is about, if it names one.
+    pub phone_number_id: Option<String>,
+    /// Fingerprint of the secret that verified it.
+    pub verified_by: String,
+    /// Whether that is one of the platform's secrets.
+    pub by_platform: bool,
+    /// The change as received.
+    pub raw: Vec<u8>,
+    /// When, Unix milliseconds.
+    pub received_at: i64,
+    /// Hash of the one person it is about, so that two instances keep that person's messages in order.
+    pub lane: Option<i64>,
+    /// Why it cannot be processed at all, if so.
+    pub unreadable: Option<String>,
+}
+
+impl Write for Accept {
+    type Output = Option<i64>;
+    const FENCED: bool = false;
+
+    async fn apply(
+        tx: &DatabaseTransaction,
+        instance: i64,
+        group: &[Self],
+    ) -> Result<Vec<Option<i64>>, DbErr> {
+        let rows = group.iter().map(|e| -> [Value; 8] {
+            [
+                e.digest.to_vec().into(),
+                e.entry_id.as_str().into(),
+                e.field.as_str().into(),
+                e.phone_number_id.clone().into(),
+                e.verified_by.as_str().into(),
+                e.by_platform.into(),
+                e.raw.clone().into(),
+                e.received_at.into(),
+            ]
+        });
+        let insert = sql::insert(
+            tx,
+            "webhook_events (digest,entry_id,field,phone_number_id,verified_by,by_platform,raw,received_at)",
+            rows,
+            "on conflict do nothing returning id, digest",
+        );
+        let mut ids = HashMap::with_capacity(group.len());
+        for row in tx.query_all_raw(insert).await? {
+            ids.insert(row.try_get::<Vec<u8>>("", "digest")?, row.try_get::<i64>("", "id")?);
+        }
+        // `remove`: of two equal bodies in one group only the first is new.
+        let outputs: Vec<Option<i64>> = group.iter().map(|e| ids.remove(e.digest.as_slice())).collect();
+        let owner = (instance != 0).then_some(instance);
+        let states = group.iter().zip(&outputs).filter_map(|(e, id)| {
+            let state = if e.unreadable.is_some() { EventState::Quarantined } else { EventState::Received };
+            Some::<[Value; 8]>([
+                (*id)?.into(),
+                state.as_str().into(),
+                e.unreadable.clone().into(),
+                e.phone_number_id.clone().into(),
+                e.lane.into(),
+                owner.into(),
+                1_i64.into(),
+                e.received_at.into(),
+            ])
+        });
+        let insert = sql::insert(
+            tx,
+            "event_states (event_id,state,reason,phone_number_id,lane,owner,attempts,at)",
+            states,
+            "",
+        );
+        if insert.values.as_ref().is_some_and(|v| !v.0.is_empty()) {
+            tx.execute_raw(insert).await?;
+        }
+        Ok(outputs)
+    }
+}
+
+/// What became of an event: its messages and statuses, and the state that remains if it is not done.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// The event.
+    pub event_id: i64,
+    /// Messages × accounts.
+    pub appends: Vec<Append>,
+    /// Statuses × accounts.
+    pub statuses: Vec<ApplyStatus>,
+    /// `None`: done. Otherwise the state, its reason, and the tenant who may see it.
+    pub leave: Option<(EventState, String, Option<String>)>,
+    /// Unix milliseconds.
+    pub now: i64,
+}
+
+impl Write for Process {
+    /// One per append.
+    type Output = Vec<Option<Appended>>;
+
+    async fn apply(
+        tx: &DatabaseTransaction,
+        instance: i64,
+        group: &[Self],
+    ) -> Result<Vec<Vec<Option<Appended>>>, DbErr> {
+        let appends: Vec<&Append> = group.iter().flat_map(|p| &p.appends).collect();
+        let mut appended = messages::append(tx, instance, &appends).await?.into_iter();
+        let updates: Vec<&ApplyStatus> = group.iter().flat_map(|p| &p.statuses).collect();
+        statuses::apply(tx, &updates).await?;
+        let done: Vec<Value> =
+            group.iter().filter(|p| p.leave.is_none()).map(|p| p.event_id.into()).collect();
+        if !done.is_empty() {
+            let text = format!("delete from event_states where event_id in ({})", sql::list(1, done.len()));
+            tx.execute_raw(sql::statement(tx, &text, done)).await?;
+        }
+        for p in group {
+            if let Some((state, reason, tenant)) = &p.leave {
+                let text = "update event_states set state = $2, reason = $3, tenant_id = $4, owner = null, at = $5 \
+                            where event_id = $1";
+                let values: [Value; 5] = [
+                    p.event_id.into(),
+                    state.as_str().into(),
+                    reason.as_str().into(),
+                    tenant.clone().into(),
+                    p.now.into(),
+                ];
+                tx.execute_raw(sql::statement(tx, text, values)).await?;
+            }
+        }
+        Ok(group.iter().map(|p| appended.by_ref().take(p.appends.len()).collect()).collect())
+    }
+}
+
+/// An event to be processed.
+#[derive(Debug, Clone, FromQueryResult)]
+pub struct Event {
+    /// Its place in the order of arrival.
+    pub id: i64,
+    /// The WABA.
+    pub entry_id: String,
+    /// What changed.
+    pub field: String,
+    /// The number, if it names one.
+    pub phone_number_id: Option<String>,
+    /// Fingerprint of the secret that verified it.
+    pub verified_by: String,
+    /// Whether that is a platform secret.
+    pub by_platform: bool,
+    /// The change as received.
+    pub raw: Vec<u8>,
+    /// Unix milliseconds.
+    pub received_at: i64,
+    /// See [`Accept::lane`].
+    pub lane: Option<i64>,
+}
+
+const EVENT: &str = "e.id, e.entry_id, e.field, e.phone_number_id, e.verified_by, e.by_platform, e.raw, e.received_at, s.lane";
+
+impl Store {
+    /// Takes over up to `limit` open events that no living instance holds, oldest first, and none whose lane has an
+    /// older open event in other hands.
+    pub async fn claim_events(&self, limit: u64) -> Result<Vec<Event>, StoreError> {
+        let tx = self.begin().await?;
+        let skip = if self.is_shared() { "for update of s skip locked" } else { "" };
+        let text = format!(
+            "update event_states set owner = $1, attempts = attempts + 1 where event_id in (
+                 select s.event_id from event_states s
+                 where s.state = 'received' and (s.owner is null or s.owner not in (select id from instances))
+                 and not exists (select 1 from event_states o where o.state = 'received' and o.lane = s.lane
+                     and o.event_id < s.event_id and o.owner in (select id from instances))
+                 order by s.event_id limit {limit} {skip})
+             returning event_id, attempts"
+        );
+        let mut ids: Vec<Value> = Vec::new();
+        let mut poison: Vec<Value> = Vec::new();
+        for row in tx.query_all_raw(sql::statement(&tx, &text, [self.instance().into()])).await? {
+            let id: i64 = row.try_get("", "event_id")?;
+            let attempts: i64 = row.try_get("", "attempts")?;
+            if attempts > MAX_ATTEMPTS { &mut poison } else { &mut ids }.push(id.into());
+        }
+        if !poison.is_empty() {
+            let text = format!(
+                "update event_states set state = 'quarantined', owner = null, reason = 'it stopped its worker five times' \
+                 where event_id in ({})",
+                sql::list(1, poison.len())
+            );
+            tx.execute_raw(sql::statement(&tx, &text, poison)).await?;
+        }
+        let events = if ids.is_empty() {
+            Vec::new()
+        } else {
+            let text = format!(
+                "select {EVENT} from webhook_events e join event_states s on s.event_id = e.id where e.id in ({}) \
+                 order by e.id",
+                sql::list(1, ids.len())
+            );
+            Event::find_by_statement(sql::statement(&tx, &text, ids)).all(&tx).await?
+        };
+        tx.commit().await?;
+        Ok(events)
+    }
+
+    /// Of these lanes, those in which a living other instance still holds an older open event than `before`.
+    pub async fn lanes_held_elsewhere(&self, lanes: &[i64], before: i64) -> Result<Vec<i64>, StoreError> {
+        let text = format!(
+            "select distinct lane from event_states where state = 'received' and owner <> $1 and event_id < $2 \
+             and lane in ({})",
+            sql::list(3, lanes.len())
+        );
+        let values =
+            [self.instance().into(), before.into()].into_iter().chain(lanes.iter().map(|l| (*l).into()));
+        let rows = self.read().query_all_raw(sql::statement(self.read(), &text, values)).await?;
+        Ok(rows.iter().map(|row| row.try_get("", "lane")).collect::<Result<_, _>>()?)
+    }
+
+    /// Lets go of events, so that whoever comes first may claim them.
+    pub async fn release_events(&self, ids: &[i64]) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        let text = format!(
+            "update event_states set owner = null, attempts = attempts - 1 where event_id in ({})",
+            sql::list(1, ids.len())
+        );
+        tx.execute_raw(sql::statement(&tx, &text, ids.iter().map(|id| (*id).into()))).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Events that waited for an account become open again; returns how many.
+    pub async fn reopen_events(&self, phone_number_id: &str, since: i64) -> Result<u64, StoreError> {
+        let tx = self.begin().await?;
+        let text = "update event_states set state = 'received', reason = null, owner = null, attempts = 0 \
+                    where phone_number_id = $1 and state = 'parked' and at >= $2";
+        let done = tx.execute_raw(sql::statement(&tx, text, [phone_number_id.into(), since.into()])).await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Opens one event again, whatever became of it; messages that exist stay single. False when there is none.
+    pub async fn replay_event(&self, id: i64, now: i64) -> Result<bool, StoreError> {
+        let tx = self.begin().await?;
+        let text = "insert into event_states (event_id, state, phone_number_id, attempts, at) \
+                    select id, 'received', phone_number_id, 0, $2 from webhook_events where id = $1 \
+                    on conflict (event_id) do update set state = 'received', reason = null, owner = null, attempts = 0";
+        let done = tx.execute_raw(sql::statement(&tx, text, [id.into(), now.into()])).await?;
+        tx.commit().await?;
+        Ok(done.rows_affected() == 1)
+    }
+}

@@ -1,0 +1,96 @@
+//! Who is alive: each instance renews its row; what belongs to a missing row is free.
+//!
+//! Leases live on the database's clock, so that no instance's own clock can make it immortal.
+
+use sea_orm::ConnectionTrait;
+
+use super::{Store, StoreError, sql};
+
+/// How long an instance counts as alive after its last sign of life, in milliseconds.
+pub const LEASE: i64 = 15_000;
+
+impl Store {
+    fn clock(&self) -> &'static str {
+        if self.is_shared() {
+            "cast(extract(epoch from clock_timestamp()) * 1000 as bigint)"
+        } else {
+            "cast((julianday('now') - 2440587.5) * 86400000 as integer)"
+        }
+    }
+
+    /// Takes a new place among the living. The embedded database has one process only, so whoever was there is dead.
+    pub async fn join(&self, name: &str) -> Result<i64, StoreError> {
+        let tx = self.begin().await?;
+        if !self.is_shared() {
+            tx.execute_unprepared("delete from instances").await?;
+        }
+        let text = format!(
+            "insert into instances (name, expires_at) values ($1, {} + {LEASE}) returning id",
+            self.clock()
+        );
+        let id = super::contacts::inserted(&tx, &text, [name.into()]).await?;
+        tx.commit().await?;
+        self.set_instance(id);
+        Ok(id)
+    }
+
+    /// A sign of life, and the burial of those who gave none. False: this instance was buried meanwhile.
+    pub async fn stay_alive(&self) -> Result<bool, StoreError> {
+        let tx = self.begin().await?;
+        let clock = self.clock();
+        let text = format!("update instances set expires_at = {clock} + {LEASE} where id = $1");
+        let alive =
+            tx.execute_raw(sql::statement(&tx, &text, [self.instance().into()])).await?.rows_affected() == 1;
+        tx.execute_unprepared(&format!("delete from instances where expires_at < {clock}")).await?;
+        tx.commit().await?;
+        Ok(alive)
+    }
+
+    /// Leaves in good order: what it owned is free at once.
+    pub async fn leave(&self) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        tx.execute_raw(sql::statement(&tx, "delete from instances where id = $1", [self.instance().into()]))
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// How many are alive.
+    pub async fn instance_count(&self) -> Result<i64, StoreError> {
+        let row = self
+            .read()
+            .query_one_raw(sql::statement(self.read(), "select count(*) as n from instances", []))
+            .await?;
+        Ok(row.map(|row| row.try_get("", "n")).transpose()?.unwrap_or(0))
+    }
+
+    /// Moves what is in SQLite's write-ahead log into the file, beside the writer's way.
+    pub async fn checkpoint(&self) -> Result<(), StoreError> {
+        if !self.is_shared() {
+            self.read().execute_unprepared("pragma wal_checkpoint(passive)").await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the other instances on PostgreSQL; a no-op elsewhere.
+    pub async fn notify(&self, payload: &str) -> Result<(), StoreError> {
+        if self.is_shared() {
+            let text = format!("select pg_notify('{CHANNEL}', $1)");
+            self.read().query_one_raw(sql::statement(self.read(), &text, [payload.into()])).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes what nobody needs any more: early statuses after a day, dedupe marks after thirty.
+    pub async fn sweep(&self, now: i64) -> Result<(), StoreError> {
+        const DAY: i64 = 86_400_000;
+        let tx = self.begin().await?;
+        let text = "delete from early_statuses where stored_at < $1";
+        tx.execute_raw(sql::statement(&tx, text, [(now - DAY).into()])).await?;
+        let text = "delete from dedupe_marks where at < $1";
+        tx.execute_raw(sql::statement(&tx, text, [(now - 30 * DAY).into()])).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+/// The channel of LISTEN and NOTIFY.
+pub const CHANNEL: &str = "switchboard";

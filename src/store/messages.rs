@@ -1,0 +1,236 @@
+//! Station 2's rows: messages of both directions, and those that wait for a turn.
+
+use std::collections::HashMap;
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
+use uuid::Uuid;
+
+use super::conversations::{self, ConversationRef};
+use super::{Store, StoreError, sql};
+use crate::message::Inbound;
+
+/// One message for one account.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// Whose it is.
+    pub place: Place,
+    /// The message.
+    pub message: Inbound,
+    /// The conversation, when it is known to be ours already.
+    pub known: Option<ConversationRef>,
+    /// Why no responder is asked; `None` puts it in line for a turn.
+    pub note: Option<&'static str>,
+    /// What brought it.
+    pub event_id: i64,
+    /// Unix milliseconds.
+    pub now: i64,
+}
+
+/// The account a message or a conversation belongs to, with the names its rows carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Row of `whatsapp_accounts`.
+    pub account_id: i64,
+    /// Its tenant.
+    pub tenant_id: String,
+    /// Its chatbot.
+    pub chatbot_id: String,
+    /// Its number.
+    pub phone_number_id: String,
+    /// Inside which aliases mean the same person: the WABA.
+    pub scope: String,
+}
+
+/// A message that is stored now.
+#[derive(Debug, Clone)]
+pub struct Appended {
+    /// Its place in the order.
+    pub message_id: i64,
+    /// Where it belongs.
+    pub conversation: ConversationRef,
+    /// Whether the conversation was made with it (so there is no history to read).
+    pub first: bool,
+    /// Whether this instance runs the conversation; if not, `owner` does.
+    pub mine: bool,
+    /// Who runs it.
+    pub owner: Option<i64>,
+}
+
+/// Appends messages: one output each, `None` for a message that was there already.
+pub(super) async fn append(
+    tx: &DatabaseTransaction,
+    instance: i64,
+    group: &[&Append],
+) -> Result<Vec<Option<Appended>>, DbErr> {
+    if group.is_empty() {
+        return Ok(Vec::new());
+    }
+    let marked = marked(tx, group).await?;
+    let homes = conversations::resolve(tx, instance, group).await?;
+    let fresh = |n: &usize| !marked.contains(&(group[*n].place.account_id, group[*n].message.wamid.clone()));
+    let rows = (0..group.len()).filter(fresh).map(|n| -> [Value; 14] {
+        let (a, home) = (group[n], &homes[n]);
+        [
+            a.place.tenant_id.as_str().into(),
+            a.place.account_id.into(),
+            home.conversation.id.into(),
+            a.place.chatbot_id.as_str().into(),
+            "in".into(),
+            "contact".into(),
+            a.message.wamid.as_str().into(),
+            a.message.kind.as_str().into(),
+            a.message.text.as_str().into(),
+            a.note.into(),
+            a.event_id.into(),
+            a.message.sent_at.into(),
+            a.now.into(),
+            "WHATSAPP".into(),
+        ]
+    });
+    let insert = sql::insert(
+        tx,
+        "messages (tenant_id,whatsapp_account_id,conversation_id,chatbot_id,direction,author,wamid,kind,text,note,\
+         event_id,sent_at,created_at,channel)",
+        rows,
+        "on conflict (whatsapp_account_id,wamid) do nothing returning id, whatsapp_account_id, wamid",
+    );
+    let mut ids: HashMap<(i64, String), i64> = HashMap::new();
+    if insert.values.as_ref().is_some_and(|v| !v.0.is_empty()) {
+        for row in tx.query_all_raw(insert).await? {
+            let key = (row.try_get("", "whatsapp_account_id")?, row.try_get("", "wamid")?);
+            ids.insert(key, row.try_get("", "id")?);
+        }
+    }
+    let mut outputs = Vec::with_capacity(group.len());
+    let mut waiting: Vec<[Value; 3]> = Vec::new();
+    let mut touched: Vec<i64> = Vec::new();
+    for (a, home) in group.iter().zip(homes) {
+        // `remove`: of two equal messages in one group only the first is new.
+        let id = ids.remove(&(a.place.account_id, a.message.wamid.clone()));
+        if let Some(id) = id {
+            if a.note.is_none() {
+                waiting.push([id.into(), home.conversation.id.into(), a.now.into()]);
+            }
+            touched.push(home.conversation.id);
+        }
+        outputs.push(id.map(|message_id| Appended {
+            message_id,
+            mine: home.owner == Some(instance),
+            owner: home.owner,
+            first: home.first,
+            conversation: home.conversation,
+        }));
+    }
+    if !waiting.is_empty() {
+        let head = "pending_messages (message_id,conversation_id,at)";
+        tx.execute_raw(sql::insert(tx, head, waiting, "")).await?;
+    }
+    conversations::touch(tx, &touched, group[0].now).await?;
+    Ok(outputs)
+}
+
+/// Which of these were answered once although their rows are gone.
+async fn marked(tx: &DatabaseTransaction, group: &[&Append]) -> Result<Vec<(i64, String)>, DbErr> {
+    let text = format!(
+        "select whatsapp_account_id, wamid from dedupe_marks where wamid in ({})",
+        sql::list(1, group.len())
+    );
+    let wamids = group.iter().map(|a| a.message.wamid.as_str().into());
+    let rows = tx.query_all_raw(sql::statement(tx, &text, wamids)).await?;
+    rows.iter().map(|row| Ok((row.try_get("", "whatsapp_account_id")?, row.try_get("", "wamid")?))).collect()
+}
+
+/// A stored message.
+#[derive(Debug, Clone, FromQueryResult)]
+pub struct Message {
+    /// Its place in the order.
+    pub id: i64,
+    /// Its conversation.
+    pub conversation_id: i64,
+    /// `in` or `out`.
+    pub direction: String,
+    /// `contact`, `chatbot`, `fallback`, `person`, `api`.
+    pub author: String,
+    /// Meta's ID, if it has one.
+    pub wamid: Option<String>,
+    /// Meta's type word.
+    pub kind: String,
+    /// What it says.
+    pub text: String,
+    /// Why it was not answered.
+    pub note: Option<String>,
+    /// The turn it answers.
+    pub turn_id: Option<Uuid>,
+    /// What brought it.
+    pub event_id: Option<i64>,
+    /// By Meta's clock, Unix milliseconds.
+    pub sent_at: i64,
+    /// By ours.
+    pub created_at: i64,
+}
+
+const MESSAGE: &str =
+    "id, conversation_id, direction, author, wamid, kind, text, note, turn_id, event_id, sent_at, created_at";
+
+impl Store {
+    /// The messages of a conversation that wait for a turn, oldest first.
+    pub async fn pending_messages(&self, conversation_id: i64) -> Result<Vec<Message>, StoreError> {
+        let text = format!(
+            "select {MESSAGE} from messages where id in \
+             (select message_id from pending_messages where conversation_id = $1) order by id"
+        );
+        let found = Message::find_by_statement(sql::statement(self.read(), &text, [conversation_id.into()]));
+        Ok(found.all(self.read()).await?)
+    }
+
+    /// The newest messages of a conversation, oldest first.
+    pub async fn last_messages(&self, conversation_id: i64, limit: u64) -> Result<Vec<Message>, StoreError> {
+        let text = format!(
+            "select {MESSAGE} from messages where conversation_id = $1 order by id desc limit {limit}"
+        );
+        let found = Message::find_by_statement(sql::statement(self.read(), &text, [conversation_id.into()]));
+        let mut messages = found.all(self.read()).await?;
+        messages.reverse();
+        Ok(messages)
+    }
+
+    /// These messages, oldest first.
+    pub async fn messages(&self, ids: &[i64]) -> Result<Vec<Message>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let text =
+            format!("select {MESSAGE} from messages where id in ({}) order by id", sql::list(1, ids.len()));
+        let found =
+            Message::find_by_statement(sql::statement(self.read(), &text, ids.iter().map(|id| (*id).into())));
+        Ok(found.all(self.read()).await?)
+    }
+
+    /// A page of a tenant's conversation, newest first, older than `before`.
+    pub async fn message_page(
+        &self,
+        tenant: &str,
+        conversation_id: i64,
+        before: i64,
+        limit: u64,
+    ) -> Result<Vec<Message>, StoreError> {
+        let text = format!(
+            "select {MESSAGE} from messages where tenant_id = $1 and conversation_id = $2 and id < $3 \
+             order by id desc limit {limit}"
+        );
+        let values: [Value; 3] = [tenant.into(), conversation_id.into(), before.into()];
+        Ok(Message::find_by_statement(sql::statement(self.read(), &text, values)).all(self.read()).await?)
+    }
+
+    /// Takes messages out of the line without a turn, and notes why.
+    pub async fn drop_pending(&self, ids: &[i64], why: &str) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        let values: Vec<Value> = ids.iter().map(|id| (*id).into()).collect();
+        let list = sql::list(1, ids.len());
+        let text = format!("delete from pending_messages where message_id in ({list})");
+        tx.execute_raw(sql::statement(&tx, &text, values.clone())).await?;
+        let text = format!("update messages set note = ${} where id in ({list})", ids.len() + 1);
+        tx.execute_raw(sql::statement(&tx, &text, values.into_iter().chain([why.into()]))).await?;
+        Ok(tx.commit().await?)
+    }
+}

@@ -1,0 +1,174 @@
+//! Everything that touches the database: one file per subject, each with its rows and every query on them.
+//!
+//! Reads go through `read`, rare writes through [`Store::begin`], the small writes every message needs through the
+//! [`writer`], which lets hundreds of them share one commit. On SQLite all writes share one connection, so there is
+//! no lock to wait for; on PostgreSQL the door and the stations each have a writer of their own.
+
+pub mod accounts;
+pub mod chatbots;
+mod connect;
+pub mod contacts;
+pub mod conversations;
+pub mod deliveries;
+pub mod events;
+pub mod instances;
+pub mod messages;
+pub mod statuses;
+pub mod tenants;
+pub mod turns;
+mod sql;
+pub mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
+
+pub use connect::{Location, MigrateError, migrate_down, migrate_up, migration_status};
+use writer::Writer;
+
+/// Why a database call did not do its work.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Not reachable, or not in time: nothing was committed as far as we know; try again.
+    #[error("the database is not reachable: {0}")]
+    Unavailable(String),
+    /// More is waiting to be written than we are ready to hold.
+    #[error("the database does not keep up")]
+    Full,
+    /// Another instance took over what this one owned; its plans are void.
+    #[error("this instance's lease ran out")]
+    Fenced,
+    /// A unique constraint: somebody else has it already.
+    #[error("already taken")]
+    Conflict,
+    /// The statement itself is wrong, or its data: trying again does not help.
+    #[error("database: {0}")]
+    Query(String),
+}
+
+impl From<DbErr> for StoreError {
+    fn from(error: DbErr) -> Self {
+        if let Some(sea_orm::SqlErr::UniqueConstraintViolation(_)) = error.sql_err() {
+            return Self::Conflict;
+        }
+        match &error {
+            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Self::Unavailable(error.to_string()),
+            DbErr::Exec(RuntimeErr::SqlxError(e)) | DbErr::Query(RuntimeErr::SqlxError(e)) => match &**e {
+                // Server shutting down (57P0x), too many connections (53xxx), disk full and I/O errors (58xxx; 13 and
+                // 10 on SQLite), lock waits over (5): all "later", none "wrong".
+                sqlx::Error::Database(db) => match db.code().as_deref() {
+                    Some(code) if later(code) => Self::Unavailable(error.to_string()),
+                    _ => Self::Query(error.to_string()),
+                },
+                _ => Self::Unavailable(error.to_string()),
+            },
+            _ => Self::Query(error.to_string()),
+        }
+    }
+}
+
+fn later(code: &str) -> bool {
+    ["57P0", "53", "58", "08", "57014", "55P03", "25P0"]
+        .iter()
+        .any(|prefix| code.len() == 5 && code.starts_with(prefix))
+        || ["5", "6", "10", "13", "14", "517", "261"].contains(&code)
+}
+
+/// The database, as the rest of the house sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    read: DatabaseConnection,
+    write: DatabaseConnection,
+    door: Writer,
+    stations: Writer,
+    instance: Arc<AtomicI64>,
+    location: Location,
+}
+
+impl Store {
+    /// Opens the database that `location` names; the schema must be there ([`migrate_up`]).
+    pub async fn open(location: &Location) -> Result<Self, StoreError> {
+        let (read, write) = connect::open(location).await?;
+        let instance = Arc::new(AtomicI64::new(0));
+        let stations = Writer::spawn(write.clone(), instance.clone());
+        let door = match write.get_database_backend() {
+            DbBackend::Postgres => Writer::spawn(write.clone(), instance.clone()),
+            _ => stations.clone(),
+        };
+        Ok(Self { read, write, door, stations, instance, location: location.clone() })
+    }
+
+    /// Where it lives.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// Whether several instances may share this database.
+    pub fn is_shared(&self) -> bool {
+        self.write.get_database_backend() == DbBackend::Postgres
+    }
+
+    /// For reads. Never write through it: on SQLite it would wait for a lock.
+    pub(crate) fn read(&self) -> &DatabaseConnection {
+        &self.read
+    }
+
+    /// The group-committing writer of the webhook.
+    pub fn door(&self) -> &Writer {
+        &self.door
+    }
+
+    /// The group-committing writer of everything behind it.
+    pub fn stations(&self) -> &Writer {
+        &self.stations
+    }
+
+    /// A transaction of one's own, for rare writes. Keep it short, and never wait for anyone else inside it.
+    pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+        Ok(begin(&self.write).await?)
+    }
+
+    /// This instance's place in `instances`; 0 before it joined.
+    pub fn instance(&self) -> i64 {
+        self.instance.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_instance(&self, id: i64) {
+        self.instance.store(id, Ordering::Release);
+    }
+
+    /// One round trip, to know that it answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.write.execute_unprepared("select 1").await?;
+        Ok(())
+    }
+
+    /// The version the server tells, for `doctor`.
+    pub async fn version(&self) -> Result<String, StoreError> {
+        let question =
+            if self.is_shared() { "select version() as v" } else { "select sqlite_version() as v" };
+        let row = self.read.query_one_raw(sql::statement(&self.read, question, [])).await?;
+        Ok(row.map(|row| row.try_get::<String>("", "v")).transpose()?.unwrap_or_default())
+    }
+
+    /// The schema's version: the newest applied migration.
+    pub async fn close(self) {
+        let Self { read, write, .. } = self;
+        let _ = read.close().await;
+        let _ = write.close().await;
+    }
+}
+
+/// SQLite must take its write lock at once (IMMEDIATE): a transaction that reads first and then wants to write would be
+/// refused as "locked", without any waiting.
+async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    db.begin_with_options(TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..Default::default()
+    })
+    .await
+}

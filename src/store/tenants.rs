@@ -1,0 +1,220 @@
+//! Tenants, their people, their API keys, and the log of what was changed.
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
+use uuid::Uuid;
+
+use super::{Store, StoreError, sql};
+
+/// The tenant a platform key acts for when it names none; there from the first start.
+pub const DEFAULT_TENANT: &str = "default";
+
+/// A business.
+#[derive(Debug, Clone, FromQueryResult)]
+pub struct Tenant {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Unix milliseconds.
+    pub created_at: i64,
+}
+
+/// An API key, without its secret.
+#[derive(Debug, Clone, FromQueryResult)]
+pub struct ApiKeyRow {
+    /// Public part.
+    pub id: String,
+    /// Its tenant; none for a platform key.
+    pub tenant_id: Option<String>,
+    /// What people call it.
+    pub name: String,
+    /// `owner`, `admin`, `agent`, `viewer`.
+    pub role: String,
+    /// SHA-256 of the secret part.
+    pub secret_hash: String,
+    /// Unix milliseconds.
+    pub created_at: i64,
+    /// Unix milliseconds, to the minute.
+    pub last_used_at: Option<i64>,
+    /// Unix milliseconds.
+    pub revoked_at: Option<i64>,
+}
+
+const KEY: &str = "id, tenant_id, name, role, secret_hash, created_at, last_used_at, revoked_at";
+
+/// One line of the audit log.
+#[derive(Debug, Clone)]
+pub struct Audit<'a> {
+    /// Whose thing was changed.
+    pub tenant: Option<&'a str>,
+    /// Who did it, e.g. `key:ab12cd34`.
+    pub actor: &'a str,
+    /// What, e.g. `integration.create`.
+    pub action: &'a str,
+    /// To which thing.
+    pub target: &'a str,
+    /// Unix milliseconds.
+    pub now: i64,
+}
+
+/// Adds a line to the audit log, in the transaction of the change itself.
+pub(super) async fn audit(tx: &DatabaseTransaction, line: &Audit<'_>) -> Result<(), DbErr> {
+    let text = "insert into audit_log (tenant_id, at, actor, action, target) values ($1, $2, $3, $4, $5)";
+    let values: [Value; 5] =
+        [line.tenant.into(), line.now.into(), line.actor.into(), line.action.into(), line.target.into()];
+    tx.execute_raw(sql::statement(tx, text, values)).await?;
+    Ok(())
+}
+
+impl Store {
+    /// Makes a tenant with its names elsewhere. [`StoreError::Conflict`] when the id or a name is taken.
+    pub async fn create_tenant(
+        &self,
+        id: &str,
+        name: &str,
+        external_ids: &[(String, String)],
+        audit_line: &Audit<'_>,
+    ) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        let text = "insert into tenants (id, name, created_at) values ($1, $2, $3)";
+        tx.execute_raw(sql::statement(&tx, text, [id.into(), name.into(), audit_line.now.into()])).await?;
+        for (kind, value) in external_ids {
+            let text = "insert into tenant_external_ids (kind, value, tenant_id) values ($1, $2, $3)";
+            tx.execute_raw(sql::statement(&tx, text, [kind.into(), value.into(), id.into()])).await?;
+        }
+        audit(&tx, audit_line).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Makes the default tenant, if it is not there.
+    pub async fn ensure_default_tenant(&self, now: i64) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        let text =
+            "insert into tenants (id, name, created_at) values ($1, 'Default', $2) on conflict do nothing";
+        tx.execute_raw(sql::statement(&tx, text, [DEFAULT_TENANT.into(), now.into()])).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// One tenant.
+    pub async fn tenant(&self, id: &str) -> Result<Option<Tenant>, StoreError> {
+        let text = "select id, name, created_at from tenants where id = $1";
+        Ok(Tenant::find_by_statement(sql::statement(self.read(), text, [id.into()])).one(self.read()).await?)
+    }
+
+    /// A page of all tenants by id, after `after`.
+    pub async fn tenant_page(&self, after: &str, limit: u64) -> Result<Vec<Tenant>, StoreError> {
+        let text =
+            format!("select id, name, created_at from tenants where id > $1 order by id limit {limit}");
+        Ok(Tenant::find_by_statement(sql::statement(self.read(), &text, [after.into()]))
+            .all(self.read())
+            .await?)
+    }
+
+    /// The names a tenant goes by elsewhere: (kind, value).
+    pub async fn external_ids(&self, tenant: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let text = "select kind, value from tenant_external_ids where tenant_id = $1 order by kind, value";
+        let rows = self.read().query_all_raw(sql::statement(self.read(), text, [tenant.into()])).await?;
+        Ok(rows
+            .iter()
+            .map(|r| Ok((r.try_get("", "kind")?, r.try_get("", "value")?)))
+            .collect::<Result<_, DbErr>>()?)
+    }
+
+    /// Renames a tenant. False when there is none.
+    pub async fn rename_tenant(&self, id: &str, name: &str, line: &Audit<'_>) -> Result<bool, StoreError> {
+        let tx = self.begin().await?;
+        let text = "update tenants set name = $2 where id = $1";
+        let done = tx.execute_raw(sql::statement(&tx, text, [id.into(), name.into()])).await?;
+        audit(&tx, line).await?;
+        tx.commit().await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Stores a new API key.
+    pub async fn create_api_key(&self, key: &ApiKeyRow, line: &Audit<'_>) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        let text = "insert into api_keys (id, tenant_id, name, role, secret_hash, created_at) \
+                    values ($1, $2, $3, $4, $5, $6)";
+        let values: [Value; 6] = [
+            key.id.as_str().into(),
+            key.tenant_id.clone().into(),
+            key.name.as_str().into(),
+            key.role.as_str().into(),
+            key.secret_hash.as_str().into(),
+            key.created_at.into(),
+        ];
+        tx.execute_raw(sql::statement(&tx, text, values)).await?;
+        audit(&tx, line).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The key with this public part, revoked or not.
+    pub async fn api_key(&self, id: &str) -> Result<Option<ApiKeyRow>, StoreError> {
+        let text = format!("select {KEY} from api_keys where id = $1");
+        Ok(ApiKeyRow::find_by_statement(sql::statement(self.read(), &text, [id.into()]))
+            .one(self.read())
+            .await?)
+    }
+
+    /// A tenant's keys, or the platform's.
+    pub async fn api_keys(&self, tenant: Option<&str>) -> Result<Vec<ApiKeyRow>, StoreError> {
+        let which = if tenant.is_some() { "tenant_id = $1" } else { "tenant_id is null" };
+        let text = format!("select {KEY} from api_keys where {which} order by created_at, id");
+        let values = tenant.map(Value::from);
+        Ok(ApiKeyRow::find_by_statement(sql::statement(self.read(), &text, values)).all(self.read()).await?)
+    }
+
+    /// Revokes a key. False when there is none (or it is revoked already).
+    pub async fn revoke_api_key(
+        &self,
+        tenant: Option<&str>,
+        id: &str,
+        line: &Audit<'_>,
+    ) -> Result<bool, StoreError> {
+        let tx = self.begin().await?;
+        let which = if tenant.is_some() { "tenant_id = $3" } else { "$3 = '' and tenant_id is null" };
+        let text =
+            format!("update api_keys set revoked_at = $2 where id = $1 and revoked_at is null and {which}");
+        let values: [Value; 3] = [id.into(), line.now.into(), tenant.unwrap_or_default().into()];
+        let done = tx.execute_raw(sql::statement(&tx, &text, values)).await?;
+        audit(&tx, line).await?;
+        tx.commit().await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Notes that a key was used; at most once a minute.
+    pub async fn touch_api_key(&self, id: &str, now: i64) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        let text = "update api_keys set last_used_at = $2 where id = $1";
+        tx.execute_raw(sql::statement(&tx, text, [id.into(), now.into()])).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Makes a person who may sign in, or sets a new password for the one with this e-mail address.
+    pub async fn upsert_user(
+        &self,
+        tenant: &str,
+        email: &str,
+        name: &str,
+        role: &str,
+        password_hash: &str,
+        line: &Audit<'_>,
+    ) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        let text = "insert into users (id, tenant_id, email, name, password_hash, role, created_at) \
+                    values ($1, $2, $3, $4, $5, $6, $7) on conflict (email) do update set \
+                    password_hash = excluded.password_hash, role = excluded.role, disabled_at = null";
+        let values: [Value; 7] = [
+            Uuid::now_v7().into(),
+            tenant.into(),
+            email.into(),
+            name.into(),
+            password_hash.into(),
+            role.into(),
+            line.now.into(),
+        ];
+        tx.execute_raw(sql::statement(&tx, text, values)).await?;
+        audit(&tx, line).await?;
+        Ok(tx.commit().await?)
+    }
+}

@@ -1,0 +1,340 @@
+//! Turns: what a responder is asked, frozen before it is asked; and its answer, committed together with what is to be
+//! sent.
+
+use std::collections::HashMap;
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
+use uuid::Uuid;
+
+use super::conversations;
+use super::messages::Place;
+use super::writer::Write;
+use super::{Store, StoreError, sql};
+use crate::message::Recipient;
+
+/// Freezes the members of a turn and takes them out of the line.
+#[derive(Debug, Clone)]
+pub struct OpenTurn {
+    /// UUIDv7; the `Idempotency-Key` of the call.
+    pub turn_id: Uuid,
+    /// Whose turn it is.
+    pub place: Place,
+    /// In which conversation.
+    pub conversation_id: i64,
+    /// Message ids, oldest first.
+    pub members: Vec<i64>,
+    /// Unix milliseconds.
+    pub now: i64,
+}
+
+impl Write for OpenTurn {
+    type Output = ();
+
+    async fn apply(tx: &DatabaseTransaction, _: i64, group: &[Self]) -> Result<Vec<()>, DbErr> {
+        let mut rows: Vec<[Value; 7]> = Vec::with_capacity(group.len());
+        for t in group {
+            rows.push([
+                t.turn_id.into(),
+                t.place.tenant_id.as_str().into(),
+                t.conversation_id.into(),
+                t.place.chatbot_id.as_str().into(),
+                serde_json::to_string(&t.members).map_err(|e| DbErr::Json(e.to_string()))?.into(),
+                "asking".into(),
+                t.now.into(),
+            ]);
+        }
+        let head = "turns (id,tenant_id,conversation_id,chatbot_id,members,status,created_at)";
+        tx.execute_raw(sql::insert(tx, head, rows, "")).await?;
+        let members: Vec<Value> = group.iter().flat_map(|t| &t.members).map(|id| (*id).into()).collect();
+        let text =
+            format!("delete from pending_messages where message_id in ({})", sql::list(1, members.len()));
+        tx.execute_raw(sql::statement(tx, &text, members)).await?;
+        Ok(vec![(); group.len()])
+    }
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TurnEnd {
+    /// The responder answered.
+    Answered,
+    /// It did not; a person may ask again.
+    Dead,
+    /// Nobody is to answer any more (hand-over, pause).
+    Dropped,
+}
+
+impl TurnEnd {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Dead => "dead",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+/// What goes out: the words as written, and as bubbles.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// `chatbot`, `fallback`, `person`, `api`.
+    pub author: &'static str,
+    /// As the author wrote it (Markdown from chatbots).
+    pub text: String,
+    /// As WhatsApp gets it. Empty: stored, never sent (shadow).
+    pub parts: Vec<String>,
+    /// Where to.
+    pub recipient: Recipient,
+}
+
+/// Ends a turn; its reply and the deliveries are committed with it.
+#[derive(Debug, Clone)]
+pub struct CloseTurn {
+    /// The turn.
+    pub turn_id: Uuid,
+    /// Whose turn it is.
+    pub place: Place,
+    /// In which conversation.
+    pub conversation_id: i64,
+    /// How it ended.
+    pub end: TurnEnd,
+    /// Why, unless it was answered.
+    pub reason: Option<String>,
+    /// Calls made.
+    pub attempts: i64,
+    /// What is to be sent.
+    pub reply: Option<Reply>,
+    /// Unix milliseconds.
+    pub now: i64,
+}
+
+/// The rows a reply became.
+#[derive(Debug, Clone, Default)]
+pub struct Enqueued {
+    /// The message.
+    pub message_id: i64,
+    /// Its deliveries, in the order of the parts.
+    pub deliveries: Vec<i64>,
+}
+
+impl Write for CloseTurn {
+    /// `None`: somebody else has ended it; the reply was not stored.
+    type Output = Option<Enqueued>;
+
+    async fn apply(tx: &DatabaseTransaction, _: i64, group: &[Self]) -> Result<Vec<Option<Enqueued>>, DbErr> {
+        let rows = group.iter().map(|t| -> [Value; 5] {
+            [
+                t.turn_id.into(),
+                t.end.as_str().into(),
+                Value::from(t.reason.clone()),
+                t.attempts.into(),
+                t.now.into(),
+            ]
+        });
+        // `values` names its columns column1, column2, … on both databases.
+        let values = sql::insert(tx, "x", rows, "");
+        let text = format!(
+            "update turns set status = v.column2, reason = v.column3, attempts = turns.attempts + v.column4, \
+             answered_at = v.column5, closed_at = v.column5 from ({}) as v \
+             where turns.id = v.column1 and turns.status = 'asking' returning turns.id",
+            values.sql.trim_start_matches("insert into x ")
+        );
+        let values = values.values.map(|v| v.0).unwrap_or_default();
+        let mut closed: HashMap<Uuid, bool> = HashMap::new();
+        for row in tx.query_all_raw(sql::statement(tx, &text, values)).await? {
+            closed.insert(row.try_get("", "id")?, true);
+        }
+        let replies: Vec<Outgoing<'_>> = group
+            .iter()
+            .filter(|t| closed.contains_key(&t.turn_id))
+            .filter_map(|t| {
+                Some(Outgoing {
+                    place: &t.place,
+                    conversation_id: t.conversation_id,
+                    turn_id: Some(t.turn_id),
+                    reply: t.reply.as_ref()?,
+                    now: t.now,
+                })
+            })
+            .collect();
+        let mut enqueued = enqueue(tx, &replies).await?.into_iter();
+        Ok(group
+            .iter()
+            .map(|t| {
+                closed.remove(&t.turn_id)?;
+                Some(if t.reply.is_some() {
+                    enqueued.next().unwrap_or_default()
+                } else {
+                    Enqueued::default()
+                })
+            })
+            .collect())
+    }
+}
+
+/// A reply and the place it belongs to.
+pub(super) struct Outgoing<'a> {
+    pub place: &'a Place,
+    pub conversation_id: i64,
+    pub turn_id: Option<Uuid>,
+    pub reply: &'a Reply,
+    pub now: i64,
+}
+
+/// Stores messages that go out together with their deliveries; one output each, in order.
+pub(super) async fn enqueue(
+    tx: &DatabaseTransaction,
+    group: &[Outgoing<'_>],
+) -> Result<Vec<Enqueued>, DbErr> {
+    if group.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = group.iter().map(|o| -> [Value; 11] {
+        [
+            o.place.tenant_id.as_str().into(),
+            o.place.account_id.into(),
+            o.conversation_id.into(),
+            o.place.chatbot_id.as_str().into(),
+            "out".into(),
+            o.reply.author.into(),
+            "text".into(),
+            o.reply.text.as_str().into(),
+            o.turn_id.into(),
+            o.now.into(),
+            o.now.into(),
+        ]
+    });
+    let insert = sql::insert(
+        tx,
+        "messages (tenant_id,whatsapp_account_id,conversation_id,chatbot_id,direction,author,kind,text,turn_id,\
+         sent_at,created_at)",
+        rows,
+        "returning id",
+    );
+    let mut outputs = Vec::with_capacity(group.len());
+    for row in tx.query_all_raw(insert).await? {
+        outputs.push(Enqueued { message_id: row.try_get("", "id")?, deliveries: Vec::new() });
+    }
+    // Both databases number the rows of one insert in the order given.
+    outputs.sort_unstable_by_key(|e| e.message_id);
+    let mut rows: Vec<[Value; 13]> = Vec::new();
+    for (o, enqueued) in group.iter().zip(&outputs) {
+        let recipient = serde_json::to_string(&o.reply.recipient).map_err(|e| DbErr::Json(e.to_string()))?;
+        for (part, text) in o.reply.parts.iter().enumerate() {
+            rows.push([
+                o.place.tenant_id.as_str().into(),
+                o.place.account_id.into(),
+                o.conversation_id.into(),
+                enqueued.message_id.into(),
+                o.turn_id.into(),
+                (part as i64).into(),
+                (o.reply.parts.len() as i64).into(),
+                recipient.as_str().into(),
+                text.as_str().into(),
+                "queued".into(),
+                o.now.into(),
+                o.now.into(),
+                0_i64.into(),
+            ]);
+        }
+    }
+    if !rows.is_empty() {
+        let insert = sql::insert(
+            tx,
+            "deliveries (tenant_id,whatsapp_account_id,conversation_id,message_id,turn_id,part,parts,recipient,text,\
+             status,next_at,created_at,attempts)",
+            rows,
+            "returning id, message_id",
+        );
+        let place: HashMap<i64, usize> = outputs.iter().enumerate().map(|(n, e)| (e.message_id, n)).collect();
+        for row in tx.query_all_raw(insert).await? {
+            let message: i64 = row.try_get("", "message_id")?;
+            outputs[place[&message]].deliveries.push(row.try_get("", "id")?);
+        }
+        outputs.iter_mut().for_each(|e| e.deliveries.sort_unstable());
+    }
+    let touched: Vec<i64> = group.iter().map(|o| o.conversation_id).collect();
+    conversations::touch(tx, &touched, group[0].now).await?;
+    Ok(outputs)
+}
+
+/// A stored turn.
+#[derive(Debug, Clone, FromQueryResult)]
+pub struct Turn {
+    /// UUIDv7.
+    pub id: Uuid,
+    /// Its conversation.
+    pub conversation_id: i64,
+    /// Its chatbot.
+    pub chatbot_id: String,
+    /// JSON: message ids, oldest first.
+    pub members: String,
+    /// `asking`, `answered`, `dead`, `dropped`.
+    pub status: String,
+    /// Calls made.
+    pub attempts: i64,
+    /// Why it is dead or dropped.
+    pub reason: Option<String>,
+    /// Unix milliseconds.
+    pub created_at: i64,
+    /// Unix milliseconds.
+    pub closed_at: Option<i64>,
+}
+
+impl Turn {
+    /// Its message ids, oldest first.
+    pub fn member_ids(&self) -> Vec<i64> {
+        serde_json::from_str(&self.members).unwrap_or_default()
+    }
+}
+
+const TURN: &str =
+    "id, conversation_id, chatbot_id, members, status, attempts, reason, created_at, closed_at";
+
+impl Store {
+    /// The newest turns of a conversation, oldest first.
+    pub async fn last_turns(&self, conversation_id: i64, limit: u64) -> Result<Vec<Turn>, StoreError> {
+        let text = format!(
+            "select {TURN} from turns where conversation_id = $1 order by created_at desc, id desc limit {limit}"
+        );
+        let found = Turn::find_by_statement(sql::statement(self.read(), &text, [conversation_id.into()]));
+        let mut turns = found.all(self.read()).await?;
+        turns.reverse();
+        Ok(turns)
+    }
+
+    /// The turn of a conversation that was being asked when its instance stopped.
+    pub async fn open_turn(&self, conversation_id: i64) -> Result<Option<Turn>, StoreError> {
+        let text = format!("select {TURN} from turns where conversation_id = $1 and status = 'asking'");
+        let found = Turn::find_by_statement(sql::statement(self.read(), &text, [conversation_id.into()]));
+        Ok(found.one(self.read()).await?)
+    }
+
+    /// A tenant's turn.
+    pub async fn turn(&self, tenant: &str, id: Uuid) -> Result<Option<Turn>, StoreError> {
+        let text = format!("select {TURN} from turns where tenant_id = $1 and id = $2");
+        let found = Turn::find_by_statement(sql::statement(self.read(), &text, [tenant.into(), id.into()]));
+        Ok(found.one(self.read()).await?)
+    }
+
+    /// Turns without an answer, newest first.
+    pub async fn dead_turns(&self, tenant: &str, before: i64, limit: u64) -> Result<Vec<Turn>, StoreError> {
+        let text = format!(
+            "select {TURN} from turns where tenant_id = $1 and status = 'dead' and created_at < $2 \
+             order by created_at desc limit {limit}"
+        );
+        let found =
+            Turn::find_by_statement(sql::statement(self.read(), &text, [tenant.into(), before.into()]));
+        Ok(found.all(self.read()).await?)
+    }
+
+    /// Opens a dead turn again, for another try by a person's wish. False if it is not dead, or another is open.
+    pub async fn reopen_turn(&self, tenant: &str, id: Uuid) -> Result<bool, StoreError> {
+        let tx = self.begin().await?;
+        let text = "update turns set status = 'asking', reason = null, closed_at = null \
+                    where tenant_id = $1 and id = $2 and status = 'dead'";
+        let done = tx.execute_raw(sql::statement(&tx, text, [tenant.into(), id.into()])).await?;
+        tx.commit().await?;
+        Ok(done.rows_affected() == 1)
+    }
+}

@@ -1,0 +1,193 @@
+//! Group commit: many small writes, one transaction.
+//!
+//! While one group commits, the next one gathers; there is no timer. Writes of a kind are applied together, in the
+//! order the data falls. Everyone is answered after the commit. If a group fails because of its data, each of its
+//! writes is tried alone, so that a bad one spoils nobody else's.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
+use tokio::sync::{mpsc, oneshot};
+
+use super::deliveries::{FinishAttempt, StartAttempt};
+use super::events::{Accept, Process};
+use super::turns::{CloseTurn, OpenTurn};
+use super::{StoreError, sql};
+
+/// Writes that may wait; beyond that the door answers 503.
+const WAITING: usize = 4096;
+/// Writes in one group.
+const GROUP: usize = 512;
+/// A commit that takes longer is given up; whoever waited is told that the database is away.
+const COMMIT: Duration = Duration::from_secs(2);
+
+/// One kind of small write.
+pub trait Write: Sized + Send + Sync + 'static {
+    /// What the writer gets back once it is committed.
+    type Output: Send + 'static;
+    /// Whether a stale instance must not do it. What already happened outside is recorded all the same.
+    const FENCED: bool = true;
+    /// Applies a group in as few statements as possible: one output each, in order.
+    fn apply(
+        tx: &DatabaseTransaction,
+        instance: i64,
+        group: &[Self],
+    ) -> impl Future<Output = Result<Vec<Self::Output>, DbErr>> + Send;
+}
+
+/// A [`Write`] that has its place in the writer's queue.
+pub trait Queued: Write {
+    #[doc(hidden)]
+    fn job(self, reply: Reply<Self>) -> Job;
+}
+
+#[doc(hidden)]
+pub type Reply<W> = oneshot::Sender<Result<<W as Write>::Output, StoreError>>;
+
+/// Handle of the writer's task. Cheap to clone.
+#[derive(Clone)]
+pub struct Writer(mpsc::Sender<Job>);
+
+impl Writer {
+    pub(super) fn spawn(db: DatabaseConnection, instance: Arc<AtomicI64>) -> Self {
+        let (sender, mut inbox) = mpsc::channel(WAITING);
+        tokio::spawn(async move {
+            let mut jobs = Vec::with_capacity(GROUP);
+            while inbox.recv_many(&mut jobs, GROUP).await > 0 {
+                let mut group = Group::default();
+                jobs.drain(..).for_each(|job| group.push(job));
+                group.write(&db, instance.load(Ordering::Acquire)).await;
+            }
+        });
+        Self(sender)
+    }
+
+    /// Waits for room, then for the commit.
+    pub async fn write<W: Queued>(&self, what: W) -> Result<W::Output, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(what.job(reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    /// Refuses at once with [`StoreError::Full`] when too much waits; otherwise waits for the commit.
+    pub async fn try_write<W: Queued>(&self, what: W) -> Result<W::Output, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.try_send(what.job(reply)).map_err(|_| StoreError::Full)?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::Unavailable("the writer has stopped".into())
+}
+
+/// Commits `work`, within its time.
+async fn transact<T>(
+    db: &DatabaseConnection,
+    work: impl AsyncFnOnce(&DatabaseTransaction) -> Result<T, DbErr>,
+) -> Result<T, StoreError> {
+    let all = async {
+        let tx = super::begin(db).await?;
+        let output = work(&tx).await?;
+        tx.commit().await?;
+        Ok::<_, DbErr>(output)
+    };
+    match tokio::time::timeout(COMMIT, all).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(StoreError::Unavailable("no commit within two seconds".into())),
+    }
+}
+
+/// On PostgreSQL: this instance's row, locked against its removal until the commit. A stale instance finds none, so
+/// nothing it planned can still be written.
+async fn still_alive(tx: &DatabaseTransaction, instance: i64) -> Result<bool, DbErr> {
+    if tx.get_database_backend() != DbBackend::Postgres {
+        return Ok(true);
+    }
+    let question = "select id from instances where id = $1 for key share";
+    Ok(tx.query_one_raw(sql::statement(tx, question, [instance.into()])).await?.is_some())
+}
+
+macro_rules! kinds {
+    ($($field:ident: $kind:ident),* $(,)?) => {
+        #[doc(hidden)]
+        pub enum Job { $($kind($kind, Reply<$kind>)),* }
+
+        $(impl Queued for $kind {
+            fn job(self, reply: Reply<Self>) -> Job {
+                Job::$kind(self, reply)
+            }
+        })*
+
+        /// The writes of one transaction, by kind, in the order the data falls.
+        #[derive(Default)]
+        struct Group { $($field: (Vec<$kind>, Vec<Reply<$kind>>)),* }
+
+        impl Group {
+            fn push(&mut self, job: Job) {
+                match job {
+                    $(Job::$kind(write, reply) => {
+                        self.$field.0.push(write);
+                        self.$field.1.push(reply);
+                    })*
+                }
+            }
+
+            async fn write(self, db: &DatabaseConnection, instance: i64) {
+                let fenced = false $(|| ($kind::FENCED && !self.$field.0.is_empty()))*;
+                let count = 0 $(+ self.$field.0.len())*;
+                let outcome = transact(db, async |tx| {
+                    let alive = !fenced || still_alive(tx, instance).await?;
+                    Ok(($(if self.$field.0.is_empty() {
+                        Ok(Vec::new())
+                    } else if $kind::FENCED && !alive {
+                        Err(StoreError::Fenced)
+                    } else {
+                        Ok($kind::apply(tx, instance, &self.$field.0).await?)
+                    },)*))
+                }).await;
+                match outcome {
+                    Ok(($($field,)*)) => {
+                        $(answer(self.$field.1, $field);)*
+                    }
+                    Err(StoreError::Query(_) | StoreError::Conflict) if count > 1 => {
+                        $(for (write, reply) in self.$field.0.into_iter().zip(self.$field.1) {
+                            let alone = transact(db, async |tx| {
+                                if $kind::FENCED && !still_alive(tx, instance).await? {
+                                    return Ok(None);
+                                }
+                                Ok($kind::apply(tx, instance, std::slice::from_ref(&write)).await?.pop())
+                            }).await;
+                            let _ = reply.send(alone.and_then(|output| output.ok_or(StoreError::Fenced)));
+                        })*
+                    }
+                    Err(error) => {
+                        $(for reply in self.$field.1 { let _ = reply.send(Err(error.clone())); })*
+                    }
+                }
+            }
+        }
+    };
+}
+
+fn answer<T>(replies: Vec<oneshot::Sender<Result<T, StoreError>>>, outcome: Result<Vec<T>, StoreError>) {
+    match outcome {
+        // Whoever stopped waiting is nobody to tell.
+        Ok(outputs) => {
+            replies.into_iter().zip(outputs).for_each(|(reply, output)| drop(reply.send(Ok(output))))
+        }
+        Err(error) => replies.into_iter().for_each(|reply| drop(reply.send(Err(error.clone())))),
+    }
+}
+
+kinds! {
+    accept: Accept,
+    process: Process,
+    open_turn: OpenTurn,
+    close_turn: CloseTurn,
+    start_attempt: StartAttempt,
+    finish_attempt: FinishAttempt,
+}
