@@ -1,0 +1,367 @@
+//! Whose is a message: number → accounts, from memory.
+//!
+//! Concurrent misses of one number load once; "nobody's" is remembered too, for a shorter time; the whole is bounded.
+//! A change is seen at once here and within moments elsewhere ([`crate::news`]); the time to live is the backstop.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use moka::Expiry;
+use moka::future::Cache;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::graph::client::Credentials;
+use crate::ids::TenantId;
+use crate::news::{News, Newsroom};
+use crate::responder::Settings;
+use crate::secret::{self, Ring, SecretError};
+use crate::store::accounts::Account as Row;
+use crate::store::chatbots::Chatbot;
+use crate::store::messages::Place;
+use crate::store::{Store, StoreError};
+
+/// Numbers kept in memory.
+const NUMBERS: u64 = 100_000;
+/// How long accounts are believed without news, and how long their absence is.
+const FOUND: Duration = Duration::from_secs(60);
+const MISSING: Duration = Duration::from_secs(5);
+/// Distinct app secrets tried for a body that names nobody we know.
+const SECRETS: u64 = 256;
+/// What a secret's fingerprint is hashed for; see [`Ring::keyed_hash`].
+const FINGERPRINT: &str = "app-secret";
+/// The same for verify tokens.
+pub const VERIFY_TOKEN: &str = "verify-token";
+
+/// What an account may do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Everything.
+    Active,
+    /// Graph has not confirmed it yet: what arrives is parked.
+    Pending,
+    /// Switched off, or deleted.
+    Inactive,
+    /// Messages are answered; the answers wait for a new token.
+    TokenInvalid,
+    /// Meta limits it; we try.
+    Restricted,
+}
+
+impl Status {
+    /// Reads the stored word; anything unknown is off.
+    pub fn parse(word: &str) -> Self {
+        match word {
+            "active" => Self::Active,
+            "pending" => Self::Pending,
+            "token_invalid" => Self::TokenInvalid,
+            "restricted" => Self::Restricted,
+            _ => Self::Inactive,
+        }
+    }
+
+    /// Whether messages are appended and answered.
+    pub fn takes_messages(self) -> bool {
+        matches!(self, Self::Active | Self::Restricted | Self::TokenInvalid)
+    }
+
+    /// Whether anything may be sent.
+    pub fn may_send(self) -> bool {
+        matches!(self, Self::Active | Self::Restricted)
+    }
+}
+
+/// How a chatbot's answers to a shared number are treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Sent.
+    All,
+    /// Sent; the others of the number are shadows.
+    Primary,
+    /// Asked and stored, never sent.
+    Shadow,
+}
+
+/// An account, ready to be used: secrets open, chatbot at hand.
+#[derive(Debug)]
+pub struct Account {
+    /// Its id and the names its rows carry.
+    pub place: Place,
+    /// What it may do.
+    pub status: Status,
+    /// Deleted: known only so that its events are parked and not called unroutable.
+    pub deleted: bool,
+    /// What happens to answers.
+    pub mode: Mode,
+    /// What Graph wants to see.
+    pub credentials: Credentials,
+    /// Its own app secrets, current and previous; empty: the platform's serve.
+    pub secrets: Vec<SecretString>,
+    fingerprints: Vec<String>,
+    /// Who answers.
+    pub chatbot: Bot,
+}
+
+/// A chatbot's settings, ready to be used.
+#[derive(Debug)]
+#[allow(missing_docs)] // the fields of a chatbot as product and API name them
+pub struct Bot {
+    pub id: String,
+    pub api_key: Option<SecretString>,
+    pub responder: Settings,
+    pub coalesce: Duration,
+    pub coalesce_max: Duration,
+    pub history_limit: usize,
+    pub fallback_text: Option<String>,
+    pub typing: bool,
+    pub paused: bool,
+}
+
+impl Account {
+    /// Whether a body verified by this secret may speak for this account. An account with its own secret accepts
+    /// nothing else; the platform's secrets serve those without.
+    pub fn accepts(&self, verified_by: &str, by_platform: bool) -> bool {
+        if self.secrets.is_empty() { by_platform } else { self.fingerprints.iter().any(|f| f == verified_by) }
+    }
+
+    /// Whether its answers are kept to ourselves: its own wish, or because another is the number's primary.
+    pub fn is_shadow(&self, all: &[Arc<Account>]) -> bool {
+        let primary_elsewhere = || {
+            all.iter().any(|a| {
+                a.mode == Mode::Primary && a.place.account_id != self.place.account_id && a.status.takes_messages()
+            })
+        };
+        self.mode == Mode::Shadow || (self.mode == Mode::All && primary_elsewhere())
+    }
+}
+
+/// The accounts of one number.
+pub type Accounts = Arc<[Arc<Account>]>;
+
+struct Lifetime;
+
+impl Expiry<String, Accounts> for Lifetime {
+    fn expire_after_create(&self, _: &String, accounts: &Accounts, _: Instant) -> Option<Duration> {
+        Some(if accounts.is_empty() { MISSING } else { FOUND })
+    }
+}
+
+/// The look-up. Cheap to clone.
+#[derive(Clone)]
+pub struct Routing(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    ring: Ring,
+    news: Newsroom,
+    numbers: Cache<String, Accounts>,
+    businesses: Cache<String, Accounts>,
+    everyone: Cache<(), Arc<[SecretString]>>,
+    own_digits: Cache<(), Arc<[String]>>,
+    /// Hash of a verify token → account, as last seen: for when the database is away.
+    verify_tokens: RwLock<HashMap<String, i64>>,
+}
+
+impl Routing {
+    /// An empty memory over `store`.
+    pub fn new(store: Store, ring: Ring, news: Newsroom) -> Self {
+        let cache = || Cache::builder().max_capacity(NUMBERS).expire_after(Lifetime).build();
+        let single = || Cache::builder().max_capacity(1).time_to_live(Duration::from_secs(10));
+        Self(Arc::new(Inner {
+            store,
+            ring,
+            news,
+            numbers: cache(),
+            businesses: cache(),
+            everyone: single().build(),
+            own_digits: Cache::builder().max_capacity(1).time_to_live(Duration::from_secs(10)).build(),
+            verify_tokens: RwLock::default(),
+        }))
+    }
+
+    /// Every account of a number, deleted ones included.
+    pub async fn accounts(&self, phone_number_id: &str) -> Result<Accounts, StoreError> {
+        // A look-up without an owned key first: the common case allocates nothing.
+        if let Some(found) = self.0.numbers.get(phone_number_id).await {
+            return Ok(found);
+        }
+        let load = async { self.open(self.0.store.accounts_of_number(phone_number_id).await?).await };
+        let loaded = self.0.numbers.try_get_with(phone_number_id.to_owned(), load).await;
+        loaded.map_err(|e: Arc<StoreError>| (*e).clone())
+    }
+
+    /// The accounts of a WABA, for events that name no number.
+    pub async fn accounts_of_business(&self, business_account_id: &str) -> Result<Accounts, StoreError> {
+        let load = async { self.open(self.0.store.accounts_of_business(business_account_id).await?).await };
+        let loaded = self.0.businesses.try_get_with(business_account_id.to_owned(), load).await;
+        loaded.map_err(|e: Arc<StoreError>| (*e).clone())
+    }
+
+    /// One account of a number.
+    pub async fn account(&self, phone_number_id: &str, id: i64) -> Result<Option<Arc<Account>>, StoreError> {
+        Ok(self.accounts(phone_number_id).await?.iter().find(|a| a.place.account_id == id).cloned())
+    }
+
+    /// Every distinct app secret of the accounts, up to a bound.
+    pub async fn every_secret(&self) -> Result<Arc<[SecretString]>, StoreError> {
+        let load = async {
+            let mut secrets: Vec<SecretString> = Vec::new();
+            for row in self.0.store.accounts_with_secrets(SECRETS).await? {
+                for (secret, _) in self.secrets(&row).map_err(unusable)? {
+                    if !secrets.iter().any(|s| s.expose_secret() == secret.expose_secret()) {
+                        secrets.push(secret);
+                    }
+                }
+            }
+            Ok(secrets.into())
+        };
+        self.0.everyone.try_get_with((), load).await.map_err(|e: Arc<StoreError>| (*e).clone())
+    }
+
+    /// Whether these digits are one of our own numbers: its messages are never answered, so that bots do not talk to
+    /// each other for ever.
+    pub async fn is_own_number(&self, digits: &str) -> Result<bool, StoreError> {
+        let load = async { Ok(self.0.store.own_digits().await?.into()) };
+        let own = self.0.own_digits.try_get_with((), load).await.map_err(|e: Arc<StoreError>| (*e).clone())?;
+        Ok(own.iter().any(|number| number == digits))
+    }
+
+    /// What a stored event remembers of the secret that verified it.
+    pub fn fingerprint(&self, secret: &SecretString) -> String {
+        self.0.ring.keyed_hash(FINGERPRINT, secret.expose_secret())
+    }
+
+    /// Which account a verify token belongs to. While the database is away: as last seen.
+    pub async fn account_of_verify_token(&self, token: &str) -> Option<i64> {
+        let hashes = self.0.ring.keyed_hashes(VERIFY_TOKEN, token);
+        match self.0.store.account_by_verify_token(&hashes).await {
+            Ok(found) => {
+                self.remember_tokens(found.iter());
+                found.map(|row| row.id)
+            }
+            Err(_) => {
+                let tokens = self.0.verify_tokens.read().unwrap_or_else(|e| e.into_inner());
+                hashes.iter().find_map(|hash| tokens.get(hash).copied())
+            }
+        }
+    }
+
+    /// Something about a number's accounts changed: forget it here, and tell the others.
+    pub async fn changed(&self, phone_number_id: &str) {
+        self.forget(phone_number_id).await;
+        if let Err(error) = self.0.news.tell(News::Routes(phone_number_id.to_owned())).await {
+            tracing::warn!(%error, "other instances will notice a change of routes within a minute");
+        }
+    }
+
+    /// Somebody else told that a number's accounts changed.
+    pub async fn forget(&self, phone_number_id: &str) {
+        self.0.numbers.invalidate(phone_number_id).await;
+        self.0.businesses.invalidate_all();
+        self.0.everyone.invalidate_all();
+        self.0.own_digits.invalidate_all();
+    }
+
+    /// Some news was lost.
+    pub fn forget_all(&self) {
+        self.0.numbers.invalidate_all();
+        self.0.businesses.invalidate_all();
+        self.0.everyone.invalidate_all();
+        self.0.own_digits.invalidate_all();
+    }
+
+    fn remember_tokens<'a>(&self, rows: impl Iterator<Item = &'a Row>) {
+        let mut tokens = self.0.verify_tokens.write().unwrap_or_else(|e| e.into_inner());
+        for row in rows {
+            tokens.retain(|_, id| *id != row.id);
+            if row.deleted_at.is_none() && Status::parse(&row.status) != Status::Inactive {
+                tokens.insert(row.verify_token_hash.clone(), row.id);
+            }
+        }
+    }
+
+    async fn open(&self, rows: Vec<Row>) -> Result<Accounts, StoreError> {
+        self.remember_tokens(rows.iter());
+        let mut accounts = Vec::with_capacity(rows.len());
+        for row in rows {
+            let chatbot = self.0.store.chatbot_anywhere(&row.chatbot_id).await?;
+            let Some(chatbot) = chatbot else { continue };
+            accounts.push(Arc::new(self.open_one(row, chatbot).map_err(unusable)?));
+        }
+        Ok(accounts.into())
+    }
+
+    fn open_one(&self, row: Row, chatbot: Chatbot) -> Result<Account, SecretError> {
+        let secrets = self.secrets(&row)?;
+        let token = self.0.ring.open(&row.access_token, &sealed_place(&row, "access_token"))?;
+        let status = Status::parse(&row.status);
+        let deleted = row.deleted_at.is_some() || chatbot.deleted_at.is_some();
+        Ok(Account {
+            status: if deleted { Status::Inactive } else { status },
+            deleted,
+            mode: match row.mode.as_str() {
+                "primary" => Mode::Primary,
+                "shadow" => Mode::Shadow,
+                _ => Mode::All,
+            },
+            credentials: Credentials { token, app_secret: secrets.first().map(|(secret, _)| secret.clone()) },
+            fingerprints: secrets.iter().flat_map(|(_, prints)| prints.clone()).collect(),
+            secrets: secrets.into_iter().map(|(secret, _)| secret).collect(),
+            chatbot: Bot {
+                api_key: chatbot
+                    .api_key
+                    .as_deref()
+                    .map(|sealed| self.0.ring.open(sealed, &chatbot_key_place(&chatbot.tenant_id, &chatbot.id)))
+                    .transpose()?,
+                responder: Settings::parse(&chatbot.responder),
+                coalesce: millis(chatbot.coalesce_ms),
+                coalesce_max: millis(chatbot.coalesce_max_ms),
+                history_limit: usize::try_from(chatbot.history_limit).unwrap_or(10),
+                fallback_text: chatbot.fallback_text,
+                typing: chatbot.typing,
+                paused: chatbot.paused,
+                id: chatbot.id,
+            },
+            place: Place {
+                account_id: row.id,
+                tenant_id: row.tenant_id,
+                chatbot_id: row.chatbot_id,
+                phone_number_id: row.phone_number_id,
+                scope: row.business_account_id,
+            },
+        })
+    }
+
+    /// An account's own app secrets, newest first, with all their fingerprints.
+    fn secrets(&self, row: &Row) -> Result<Vec<(SecretString, Vec<String>)>, SecretError> {
+        let columns = [(&row.app_secret, "app_secret"), (&row.previous_app_secret, "previous_app_secret")];
+        let mut secrets = Vec::new();
+        for (sealed, column) in columns {
+            if let Some(sealed) = sealed {
+                let secret = self.0.ring.open(sealed, &sealed_place(row, column))?;
+                let prints = self.0.ring.keyed_hashes(FINGERPRINT, secret.expose_secret());
+                secrets.push((secret, prints));
+            }
+        }
+        Ok(secrets)
+    }
+}
+
+/// Where an account's sealed columns live.
+pub fn sealed_place(row: &Row, column: &'static str) -> secret::Place {
+    let name = format!("{}/{}", row.chatbot_id, row.phone_number_id);
+    secret::Place::new(&TenantId::trusted(&row.tenant_id), "whatsapp_accounts", column, name)
+}
+
+/// Where a chatbot's sealed API key lives.
+pub fn chatbot_key_place(tenant: &str, chatbot: &str) -> secret::Place {
+    secret::Place::new(&TenantId::trusted(tenant), "chatbots", "api_key", chatbot)
+}
+
+fn unusable(error: SecretError) -> StoreError {
+    StoreError::Query(format!("a stored secret cannot be read: {error}"))
+}
+
+fn millis(ms: i64) -> Duration {
+    Duration::from_millis(ms.max(0).unsigned_abs())
+}
