@@ -1,0 +1,225 @@
+//! What the program says about itself: logs for people, numbers for Prometheus.
+//!
+//! Neither ever holds a body, a query string (it may carry a verify token), a name or a phone number.
+
+use std::{io::IsTerminal, sync::OnceLock};
+
+use actix_web::{
+    Error,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing::Span;
+use tracing_actix_web::{RequestId, RootSpanBuilder};
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// What is logged unless `RUST_LOG` says otherwise: ourselves, and the libraries only when they complain.
+/// sqlx and sea-orm would write statements with their values.
+pub const DEFAULT_FILTER: &str = "warn,switchboard=info,sqlx=off,sea_orm=off,sea_orm_migration=info";
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Short lines for a person at a terminal.
+    Text,
+    /// One JSON object a line, for a log collector.
+    Json,
+}
+
+/// Why logging or metrics could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// `RUST_LOG` is not a filter.
+    #[error("RUST_LOG: expected a filter such as `info` or `warn,switchboard=debug`: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// Another part of the process already has the recorder.
+    #[error("metrics: {0}")]
+    Recorder(#[from] metrics_exporter_prometheus::BuildError),
+}
+
+/// Starts logging to standard error. `filter` is the value of `RUST_LOG`; a second call in one process keeps
+/// the first one's settings.
+///
+/// # Errors
+/// [`TelemetryError::Filter`] for an unreadable filter.
+pub fn init(format: Format, filter: Option<&str>) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::try_new(filter.unwrap_or(DEFAULT_FILTER))?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry().with(filter);
+    // `Err` means that logging is on already, as when several tests start an app in one process.
+    let _ = match format {
+        Format::Text => {
+            registry.with(lines.with_target(false).with_ansi(std::io::stderr().is_terminal())).try_init()
+        }
+        Format::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+    };
+    Ok(())
+}
+
+/// Names of the metrics, so that what is counted and what is described cannot drift apart.
+pub mod metric {
+    /// Counter: webhook bodies by `outcome` (stored, refused, not_whatsapp, too_large, unavailable).
+    pub const WEBHOOKS: &str = "switchboard_webhooks_total";
+    /// Counter: bodies whose signature was missing, malformed or wrong.
+    pub const SIGNATURES_REFUSED: &str = "switchboard_signatures_refused_total";
+    /// Counter: changes signed by another account's secret than their number's.
+    pub const SECRET_BINDING_REFUSED: &str = "switchboard_secret_binding_refused_total";
+    /// Histogram, seconds: from the first byte of a webhook to its answer.
+    pub const ACKNOWLEDGE_SECONDS: &str = "switchboard_acknowledge_seconds";
+    /// Counter: inbound messages by `chatbot`.
+    pub const MESSAGES: &str = "switchboard_messages_total";
+    /// Counter: calls of a responder by `chatbot` and `outcome`.
+    pub const RESPONDER_CALLS: &str = "switchboard_responder_calls_total";
+    /// Histogram, seconds: how long a responder took.
+    pub const RESPONDER_SECONDS: &str = "switchboard_responder_seconds";
+    /// Counter: attempts by `outcome`.
+    pub const SENDS: &str = "switchboard_sends_total";
+    /// Counter: attempts that failed, by Meta's `code`.
+    pub const SENDS_FAILED: &str = "switchboard_sends_failed_total";
+    /// Histogram, seconds: from a webhook's arrival to the reply's acceptance by Meta.
+    pub const REPLY_SECONDS: &str = "switchboard_reply_seconds";
+    /// Gauge, seconds: age of the oldest item waiting, by `station` (inbox, conversation, outbox).
+    pub const OLDEST_WAITING_SECONDS: &str = "switchboard_oldest_waiting_seconds";
+    /// Gauge: sessions by `state`.
+    pub const SESSIONS: &str = "switchboard_sessions";
+}
+
+/// Bucket edges in seconds: fine around Meta's 250 ms and 1 s, up to a responder's 90 s.
+const SECONDS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 90.0];
+
+/// The process's metrics: `render()` gives the Prometheus text, `run_upkeep()` wants a call every few seconds.
+/// The recorder is installed at the first call; every app of one process shares it.
+///
+/// # Errors
+/// [`TelemetryError::Recorder`] when another recorder is installed already.
+pub fn metrics() -> Result<PrometheusHandle, TelemetryError> {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    static INSTALLING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _one_at_a_time = INSTALLING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .install_recorder()?;
+    describe();
+    Ok(HANDLE.get_or_init(|| handle).clone())
+}
+
+fn describe() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_counter!(metric::WEBHOOKS, "Webhook bodies by outcome");
+    describe_counter!(metric::SIGNATURES_REFUSED, "Webhook bodies with a missing or wrong signature");
+    describe_counter!(metric::SECRET_BINDING_REFUSED, "Changes signed by another account's secret");
+    describe_histogram!(metric::ACKNOWLEDGE_SECONDS, "Time to answer a webhook");
+    describe_counter!(metric::MESSAGES, "Inbound messages by chatbot");
+    describe_counter!(metric::RESPONDER_CALLS, "Calls of responders by chatbot and outcome");
+    describe_histogram!(metric::RESPONDER_SECONDS, "Time a responder took");
+    describe_counter!(metric::SENDS, "Attempts to send by outcome");
+    describe_counter!(metric::SENDS_FAILED, "Failed attempts to send by Meta's code");
+    describe_histogram!(metric::REPLY_SECONDS, "Time from a webhook's arrival to the reply's acceptance");
+    describe_gauge!(metric::OLDEST_WAITING_SECONDS, "Age of the oldest waiting item by station");
+    describe_gauge!(metric::SESSIONS, "QR sessions by state");
+}
+
+/// The span around every request, for `TracingLogger::<RequestSpan>::new()`: method, route pattern, request id
+/// and status. The library's own would log the full target, and with it verify tokens and phone numbers.
+#[derive(Debug)]
+pub struct RequestSpan;
+
+impl RootSpanBuilder for RequestSpan {
+    fn on_request_start(request: &ServiceRequest) -> Span {
+        use actix_web::HttpMessage;
+        let request_id = request.extensions().get::<RequestId>().map(ToString::to_string).unwrap_or_default();
+        tracing::info_span!(
+            "request",
+            method = %request.method(),
+            route = request.match_pattern().as_deref().unwrap_or("unmatched"),
+            request_id,
+            status = tracing::field::Empty,
+        )
+    }
+
+    fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {
+        let status = match outcome {
+            Ok(response) => response.status(),
+            Err(error) => error.as_response_error().status_code(),
+        };
+        span.record("status", status.as_u16());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Write,
+        sync::{Arc, Mutex},
+    };
+
+    use actix_web::{App, HttpResponse, test, web};
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Lines {
+        type Writer = Self;
+        fn make_writer(&'a self) -> Self {
+            self.clone()
+        }
+    }
+
+    #[test]
+    async fn a_request_is_logged_by_its_pattern_without_its_secrets() {
+        let lines = Lines::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(lines.clone())
+            .with_ansi(false)
+            .with_span_events(tracing_subscriber::fmt::format::FmtSpan::CLOSE)
+            .finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let app = test::init_service(
+            App::new()
+                .wrap(tracing_actix_web::TracingLogger::<RequestSpan>::new())
+                .route("/contacts/{phone}", web::get().to(HttpResponse::Forbidden)),
+        )
+        .await;
+        for uri in ["/contacts/15551234567?hub.verify_token=hunter2", "/15551234567?token=hunter2"] {
+            test::call_service(&app, test::TestRequest::get().uri(uri).to_request()).await;
+        }
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("/contacts/{phone}") && text.contains("status=403"), "{text}");
+        assert!(text.contains("unmatched") && text.contains("status=404"), "{text}");
+        assert!(!text.contains("hunter2") && !text.contains("15551234567"), "{text}");
+    }
+
+    #[test]
+    async fn metrics_are_one_for_the_process_and_speak_prometheus() {
+        let (first, second) = (metrics().unwrap(), metrics().unwrap());
+        metrics::counter!(metric::SENDS_FAILED, "code" => "131056").increment(2);
+        metrics::histogram!(metric::ACKNOWLEDGE_SECONDS).record(0.2);
+        for text in [first.render(), second.render()] {
+            assert!(text.contains("switchboard_sends_failed_total{code=\"131056\"} 2"), "{text}");
+            assert!(text.contains("switchboard_acknowledge_seconds_bucket{le=\"0.25\"}"), "{text}");
+        }
+    }
+
+    #[test]
+    async fn a_filter_is_read_or_refused() {
+        assert!(EnvFilter::try_new(DEFAULT_FILTER).is_ok());
+        assert!(matches!(init(Format::Json, Some("switchboard=loud")), Err(TelemetryError::Filter(_))));
+    }
+}
