@@ -1,3 +1,4 @@
 //! Meta's wire: what the Graph API and its webhooks look like. Knows no tenant.
 
+pub mod payload;
 pub mod signature;
