@@ -1,0 +1,3 @@
+//! Station 1: what came in.
+
+pub mod normalize;

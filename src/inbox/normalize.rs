@@ -1,0 +1,166 @@
+//! From one stored change to what it says: messages, statuses and notices.
+//!
+//! The change's `field` decides; only `messages` yields messages. Each item is read on its own, so a bad one
+//! never spoils the rest. Routing (number, WABA) is taken from the [`Change`] as the door split and verified it,
+//! never read again from the body.
+
+mod content;
+
+use serde_json::Value;
+
+use crate::graph::payload::{Change, RawObject, parse_lenient};
+use crate::message::{DeliveryStatus, Inbound, Item, Sender, StatusUpdate};
+
+/// Everything one change yields, in its own order: messages, statuses, errors. Never empty.
+pub fn normalize(change: &Change) -> Vec<Item> {
+    let reason = match change.field.as_str() {
+        "messages" => return messages(change),
+        "" => "unreadable change".to_owned(),
+        "standby" => "standby: the thread belongs to another agent".to_owned(),
+        "history" => "history: old messages of the phone app".to_owned(),
+        "message_echoes" | "smb_message_echoes" => {
+            format!("{}: a person wrote from the phone app", change.field)
+        }
+        field => format!("field not handled: {}", shortened(field)),
+    };
+    vec![Item::Notice { reason }]
+}
+
+fn messages(change: &Change) -> Vec<Item> {
+    let raw = String::from_utf8_lossy(&change.raw);
+    let value = RawObject::parse(&raw)
+        .ok()
+        .and_then(|c| RawObject::parse(c.get("value").map_or("", |v| v.get())).ok());
+    let Some(value) = value else { return vec![notice("no readable value")] };
+    let Some(number) = &change.phone_number_id else { return vec![notice("no phone number ID")] };
+
+    let read = |name| {
+        let items = value.items(name);
+        items.into_iter().map(|item| parse_lenient(item.get().as_bytes()).unwrap_or_default())
+    };
+    let contacts: Vec<Value> = read("contacts").collect();
+    let mut items: Vec<Item> = Vec::new();
+    items.extend(read("messages").map(|m| message(change, number, &contacts, &m).unwrap_or_else(notice)));
+    items.extend(read("statuses").map(|s| status(number, &s).unwrap_or_else(notice)));
+    items.extend(read("errors").map(|e| notice(&format!("Meta reports {}", error_words(&e)))));
+    if items.is_empty() {
+        items.push(notice("no messages, statuses or errors"));
+    }
+    items
+}
+
+fn message(change: &Change, number: &str, contacts: &[Value], message: &Value) -> Result<Item, &'static str> {
+    let wamid = id(&message["id"]).ok_or("message without a usable ID")?;
+    let sender = sender(message, contacts).ok_or("message without a sender")?;
+    let kind = id(&message["type"]).unwrap_or_else(|| "unknown".to_owned());
+    let (text, readable) = content::read(&kind, message);
+    let in_group = !message["group_id"].is_null();
+    Ok(Item::Message(Inbound {
+        phone_number_id: number.to_owned(),
+        business_account_id: change.entry_id.clone(),
+        wamid,
+        sender,
+        sent_at: millis(&message["timestamp"]),
+        kind,
+        text,
+        answerable: readable && !in_group,
+    }))
+}
+
+/// Who wrote it: the message's own words, filled up from the contact that is the same person. `None` when
+/// neither a phone nor a user ID is known.
+fn sender(message: &Value, contacts: &[Value]) -> Option<Sender> {
+    let (wa_id, from_as_user) = match id(&message["from"]) {
+        Some(from) => match from.strip_prefix('+').unwrap_or(&from) {
+            digits if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                (Some(digits.to_owned()), None)
+            }
+            // `CC.…`: a BSUID where a phone should be. Whatever is no phone is kept whole as a user ID.
+            _ => (None, Some(from)),
+        },
+        None => (None, None),
+    };
+    let user_id = id(&message["from_user_id"]).or(from_as_user);
+    if wa_id.is_none() && user_id.is_none() {
+        return None;
+    }
+
+    let same_user = |c: &&Value| user_id.is_some() && id(&c["user_id"]) == user_id;
+    let same_phone = |c: &&Value| {
+        // A phone alone proves nothing when both sides name a user: numbers get recycled.
+        let undecided = user_id.is_none() || id(&c["user_id"]).is_none();
+        undecided && wa_id.is_some() && id(&c["wa_id"]) == wa_id
+    };
+    let contact = contacts.iter().find(same_user).or_else(|| contacts.iter().find(same_phone));
+    let contact = contact.unwrap_or(&Value::Null);
+    let profile = &contact["profile"];
+    Some(Sender {
+        wa_id: wa_id.or_else(|| id(&contact["wa_id"])),
+        user_id: user_id.or_else(|| id(&contact["user_id"])),
+        parent_user_id: id(&message["from_parent_user_id"]).or_else(|| id(&contact["parent_user_id"])),
+        name: words(&profile["name"]).or_else(|| words(&profile["username"])),
+    })
+}
+
+fn status(number: &str, status: &Value) -> Result<Item, &'static str> {
+    let wamid = id(&status["id"]).ok_or("status without a usable ID")?;
+    // Of our own words only these are Meta's; from outside, `dead` or `cancelled` would be a lie.
+    let known = id(&status["status"])
+        .filter(|word| matches!(word.as_str(), "sent" | "delivered" | "read" | "played" | "failed"));
+    let error = &status["errors"][0];
+    Ok(Item::Status(StatusUpdate {
+        phone_number_id: number.to_owned(),
+        wamid,
+        status: known.and_then(|word| DeliveryStatus::parse(&word)),
+        at: millis(&status["timestamp"]),
+        callback: words(&status["biz_opaque_callback_data"]),
+        error_code: number_of(&error["code"]),
+        error_text: [&error["error_data"]["details"], &error["message"], &error["title"]]
+            .into_iter()
+            .find_map(words),
+    }))
+}
+
+fn error_words(error: &Value) -> String {
+    let code = number_of(&error["code"]).map_or_else(|| "an error".to_owned(), |c| format!("error {c}"));
+    match words(&error["title"]).or_else(|| words(&error["message"])) {
+        Some(title) => format!("{code}: {}", shortened(&title)),
+        None => code,
+    }
+}
+
+fn notice(reason: &str) -> Item {
+    Item::Notice { reason: reason.to_owned() }
+}
+
+/// An identifier, written as string or number. None of Meta's comes near 255 bytes, and a longer one would not
+/// fit a database index.
+fn id(value: &Value) -> Option<String> {
+    words(value).map(|text| text.trim().to_owned()).filter(|text| text.len() <= 255)
+}
+
+/// A string that is not blank, or a number.
+fn words(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn number_of(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
+}
+
+/// Unix seconds as string or number, in milliseconds; 0 when unreadable.
+fn millis(seconds: &Value) -> i64 {
+    number_of(seconds).filter(|s| *s > 0).and_then(|s| s.checked_mul(1000)).unwrap_or(0)
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+#[cfg(test)]
+#[path = "normalize/tests.rs"]
+mod tests;
