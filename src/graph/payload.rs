@@ -114,12 +114,7 @@ impl Change {
     }
 
     fn opaque(entry_id: String, raw: &RawValue) -> Self {
-        Self {
-            entry_id,
-            field: String::new(),
-            phone_number_id: None,
-            raw: raw.get().as_bytes().to_vec(),
-        }
+        Self { entry_id, field: String::new(), phone_number_id: None, raw: raw.get().as_bytes().to_vec() }
     }
 }
 

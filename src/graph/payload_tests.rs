@@ -43,20 +43,56 @@ fn takes_every_change_of_every_entry_with_its_own_bytes() {
 #[test]
 fn is_lenient_where_serde_would_refuse() {
     for (why, change, field, number) in [
-        ("numeric ids", r#"{"field":"messages","value":{"metadata":{"phone_number_id":123}}}"#, "messages", "123"),
-        ("duplicate keys", r#"{"field":"x","field":"messages","value":{"metadata":{"phone_number_id":"1","phone_number_id":"2"}}}"#, "messages", "2"),
-        ("lone surrogate", r#"{"field":"messages","value":{"t":"\ud83d","metadata":{"phone_number_id":"3"}}}"#, "messages", "3"),
-        ("surrogate in a key", r#"{"field":"messages","\ud83d":1,"value":{"metadata":{"phone_number_id":"4"}}}"#, "messages", "4"),
-        ("NUL", r#"{"field":"mess\u0000ages","value":{"metadata":{"phone_number_id":"5"}}}"#, "messages", "5"),
-        ("escaped key", r#"{"fi\u0065ld":"messages","value":{"metadat\u0061":{"phone_number_id":"6"}}}"#, "messages", "6"),
-        ("null metadata", r#"{"field":"messages","value":{"metadata":null,"recipient":{"phone_number_id":"7"}}}"#, "messages", "7"),
+        (
+            "numeric ids",
+            r#"{"field":"messages","value":{"metadata":{"phone_number_id":123}}}"#,
+            "messages",
+            "123",
+        ),
+        (
+            "duplicate keys",
+            r#"{"field":"x","field":"messages","value":{"metadata":{"phone_number_id":"1","phone_number_id":"2"}}}"#,
+            "messages",
+            "2",
+        ),
+        (
+            "lone surrogate",
+            r#"{"field":"messages","value":{"t":"\ud83d","metadata":{"phone_number_id":"3"}}}"#,
+            "messages",
+            "3",
+        ),
+        (
+            "surrogate in a key",
+            r#"{"field":"messages","\ud83d":1,"value":{"metadata":{"phone_number_id":"4"}}}"#,
+            "messages",
+            "4",
+        ),
+        (
+            "NUL",
+            r#"{"field":"mess\u0000ages","value":{"metadata":{"phone_number_id":"5"}}}"#,
+            "messages",
+            "5",
+        ),
+        (
+            "escaped key",
+            r#"{"fi\u0065ld":"messages","value":{"metadat\u0061":{"phone_number_id":"6"}}}"#,
+            "messages",
+            "6",
+        ),
+        (
+            "null metadata",
+            r#"{"field":"messages","value":{"metadata":null,"recipient":{"phone_number_id":"7"}}}"#,
+            "messages",
+            "7",
+        ),
     ] {
         let change = one(&format!(r#"{{"entry":[{{"changes":[{change}],"id":9}}],"object":"page"}}"#));
         assert_eq!(change.field, field, "{why}");
         assert_eq!(change.phone_number_id.as_deref(), Some(number), "{why}");
         assert_eq!(change.entry_id, "9", "{why}");
     }
-    let invalid_utf8 = b"{\"object\":\"o\",\"entry\":[{\"id\":\"1\",\"changes\":[{\"field\":\"f\",\"x\":\"\xff\"}]}]}";
+    let invalid_utf8 =
+        b"{\"object\":\"o\",\"entry\":[{\"id\":\"1\",\"changes\":[{\"field\":\"f\",\"x\":\"\xff\"}]}]}";
     assert_eq!(split(invalid_utf8).unwrap().changes[0].field, "f");
 }
 
@@ -154,9 +190,12 @@ fn peeking_is_bounded() {
     let many = peek(many.as_bytes());
     assert_eq!(many.phone_number_ids.len(), PEEK_LIMIT);
     assert_eq!(many.business_account_ids.len(), PEEK_LIMIT);
-    for nothing in
-        [format!(r#""id":"{}""#, "9".repeat(65)), r#""id":"#.into(), r#""id":"12"#.into(), r#""id":{}"#.into()]
-    {
+    for nothing in [
+        format!(r#""id":"{}""#, "9".repeat(65)),
+        r#""id":"#.into(),
+        r#""id":"12"#.into(),
+        r#""id":{}"#.into(),
+    ] {
         assert_eq!(peek(nothing.as_bytes()), Peek::default(), "{nothing}");
     }
 }
