@@ -1,5 +1,8 @@
 //! Meta's wire: what the Graph API and its webhooks look like. Knows no tenant.
 
+pub mod client;
 pub mod errors;
+pub mod messages;
+pub mod onboarding;
 pub mod payload;
 pub mod signature;
