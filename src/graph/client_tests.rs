@@ -25,7 +25,7 @@ pub(in crate::graph) fn serve(answers: Vec<Vec<u8>>) -> (GraphClient, JoinHandle
         };
         answers.into_iter().map(answer_one).collect()
     });
-    (client(&format!("http://{address}/")), handle)
+    (client(&format!("http://{address}/"), Duration::from_secs(10)), handle)
 }
 
 fn read_request(stream: &mut TcpStream) -> String {
@@ -46,15 +46,21 @@ fn read_request(stream: &mut TcpStream) -> String {
     }
 }
 
-fn client(base: &str) -> GraphClient {
+fn client(base: &str, patience: Duration) -> GraphClient {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let http = Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
-        .read_timeout(Duration::from_millis(300))
+        .read_timeout(patience)
         .build()
         .unwrap();
     GraphClient::new(base.parse().unwrap(), "v26.0", http)
+}
+
+/// A client of a port where nobody listens any more.
+fn unreachable() -> GraphClient {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    client(&format!("http://{closed}"), Duration::from_secs(10))
 }
 
 pub(in crate::graph) fn answer(status: &str, body: &str) -> Vec<u8> {
@@ -107,12 +113,8 @@ async fn reading_and_typing_needs_no_message_id() {
 
 #[tokio::test]
 async fn metas_no_is_a_refusal_with_its_verdict() {
-    let raw =
-        b"HTTP/1.1 400 Bad Request\r\nRetry-After: 7\r\nContent-Length: 73\r\nConnection: close\r\n\r\n";
     let body = r#"{"error":{"code":131056,"message":"(#131056) pair rate limit hit EAAtoken"}}"#;
-    let raw =
-        [String::from_utf8_lossy(raw).replace("73", &body.len().to_string()).as_bytes(), body.as_bytes()]
-            .concat();
+    let raw = answer("400 Bad Request\r\nRetry-After: 7", body);
     match send_and_get(raw).await {
         Err(SendFailure::Refused { error, retry_after }) => {
             assert_eq!(error.verdict().reaction, Reaction::PairLimit);
@@ -156,14 +158,14 @@ async fn a_lost_or_odd_answer_is_ambiguous() {
 #[tokio::test]
 async fn silence_is_ambiguous() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let result = send_to(&client(&format!("http://{}", listener.local_addr().unwrap()))).await;
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let result = send_to(&client(&base, Duration::from_millis(100))).await;
     assert!(matches!(result, Err(SendFailure::Ambiguous(_))), "{result:?}");
 }
 
 #[tokio::test]
 async fn no_connection_or_no_handshake_means_not_sent() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let result = send_to(&client(&format!("http://{closed}"))).await;
+    let result = send_to(&unreachable()).await;
     assert!(matches!(result, Err(SendFailure::NotSent(_))), "{result:?}");
 
     let plain = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -172,20 +174,19 @@ async fn no_connection_or_no_handshake_means_not_sent() {
         let (mut stream, _) = plain.accept().unwrap();
         let _ = stream.write_all(b"HTTP/1.1 400 this is not TLS\r\n\r\n");
     });
-    let result = send_to(&client(&format!("https://{address}"))).await;
+    let result = send_to(&client(&format!("https://{address}"), Duration::from_secs(10))).await;
     assert!(matches!(result, Err(SendFailure::NotSent(_))), "{result:?}");
 }
 
 #[tokio::test]
 async fn secrets_are_never_shown() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let failure = send_to(&client(&format!("http://{closed}"))).await.unwrap_err();
+    let failure = send_to(&unreachable()).await.unwrap_err();
     let shown = format!("{:?} {failure} {failure:?}", credentials());
-    for secret in ["EAAtoken", "app-secret", "appsecret_proof", &closed.to_string()[..0]] {
-        assert!(secret.is_empty() || !shown.contains(secret), "{shown}");
+    for secret in ["EAAtoken", "app-secret", "appsecret_proof"] {
+        assert!(!shown.contains(secret), "{shown}");
     }
     let broken = Credentials { token: "EAA\ntoken".into(), app_secret: None };
-    let result = client("http://127.0.0.1:9").send("1", &broken, &json!({})).await;
+    let result = unreachable().send("1", &broken, &json!({})).await;
     let Err(SendFailure::Refused { error, .. }) = result else { panic!("{result:?}") };
     assert_eq!(error.verdict().reason, "token_invalid");
     assert!(!error.to_string().contains("EAA"));
