@@ -1,0 +1,164 @@
+//! A fresh PostgreSQL database per test: on the server of `TEST_DATABASE_URL`, else on a cluster of our own.
+//!
+//! The own cluster is made once per test process from the installed binaries and vanishes with the process,
+//! however that ends.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use nix::unistd::{Uid, User};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use url::Url;
+
+/// An empty database; dropped (connections and all) when this is.
+pub struct Database {
+    /// `postgres://…`, for `DATABASE_URL`.
+    pub url: String,
+    server: Url,
+    name: String,
+}
+
+/// A fresh database, or `None` where there is no PostgreSQL (said once on stderr).
+///
+/// Panics when `REQUIRE_POSTGRES=1` and there is none, and when one is there but does not work.
+pub async fn database() -> Option<Database> {
+    let server = server()?.clone();
+    let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+    execute(&server, format!("CREATE DATABASE {name}")).await.expect("a test database can be created");
+    let mut url = server.clone();
+    url.set_path(&name);
+    Some(Database { url: url.into(), server, name })
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (server, statement) =
+            (self.server.clone(), format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+        // A runtime cannot wait inside another one; a thread of its own can.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(execute(&server, statement)).map_err(io::Error::other)
+        });
+        if !matches!(dropped.join(), Ok(Ok(()))) {
+            eprintln!("the test database {} could not be dropped", self.name);
+        }
+    }
+}
+
+async fn execute(server: &Url, statement: String) -> sqlx::Result<()> {
+    let mut connection = PgConnection::connect(server.as_str()).await?;
+    connection.execute(AssertSqlSafe(statement)).await?;
+    connection.close().await
+}
+
+/// The server for this process: its URL names the database to connect to for creating others.
+fn server() -> Option<&'static Url> {
+    static SERVER: OnceLock<Option<Url>> = OnceLock::new();
+    let found = SERVER.get_or_init(|| {
+        if let Ok(url) = std::env::var("TEST_DATABASE_URL") {
+            return Some(url.parse().expect("TEST_DATABASE_URL is a URL"));
+        }
+        let Some(binaries) = binaries() else {
+            assert!(
+                std::env::var("REQUIRE_POSTGRES").as_deref() != Ok("1"),
+                "REQUIRE_POSTGRES=1, but neither TEST_DATABASE_URL nor PostgreSQL's initdb was found"
+            );
+            eprintln!("skipped: PostgreSQL is not installed");
+            return None;
+        };
+        Some(start_cluster(&binaries).expect("a PostgreSQL cluster of our own starts"))
+    });
+    found.as_ref()
+}
+
+/// Where `initdb` and `pg_ctl` are: on the PATH, else Debian's place, the newest version.
+fn binaries() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut versions: Vec<_> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    versions.sort_by_key(|path| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok()));
+    std::env::split_paths(&path)
+        .chain(versions.into_iter().rev().map(|version| version.join("bin")))
+        .find(|folder| folder.join("initdb").is_file() && folder.join("pg_ctl").is_file())
+}
+
+fn start_cluster(binaries: &Path) -> io::Result<Url> {
+    let folder = std::env::temp_dir().join(format!("switchboard-pg-{}", uuid::Uuid::new_v4().simple()));
+    std::fs::create_dir(&folder)?;
+    let guard = guard(&folder)?;
+    // PostgreSQL refuses to run as root.
+    let user = if Uid::effective().is_root() {
+        let find = |name| User::from_name(name).ok().flatten();
+        Some(find("postgres").or_else(|| find("nobody")).ok_or(io::ErrorKind::NotFound)?)
+    } else {
+        None
+    };
+    if let Some(user) = &user {
+        chown(&folder, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+    }
+    let run = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new(binaries.join(program));
+        command.args(arguments).arg("-D").arg(folder.join("data"));
+        // The server must not keep our output open, nor get the terminal's Ctrl-C.
+        command.current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
+        if let Some(user) = &user {
+            command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+        }
+        command.status().map(|status| status.success())
+    };
+    let initialised =
+        run("initdb", &["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"])?;
+    for _ in 0..5 {
+        if !initialised {
+            break;
+        }
+        // Somebody may take the port between our look and PostgreSQL's: then another one.
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let socket = folder.display();
+        let settings = format!(
+            "-h 127.0.0.1 -p {port} -k {socket} -c fsync=off -c synchronous_commit=on \
+             -c max_connections=200 -c max_wal_size=256MB"
+        );
+        if run("pg_ctl", &["start", "-w", "-s", "-l", "log", "-o", &settings])? {
+            // Its stdin is what tells it that we live.
+            std::mem::forget(guard);
+            return format!("postgres://postgres@127.0.0.1:{port}/postgres")
+                .parse()
+                .map_err(io::Error::other);
+        }
+    }
+    Err(io::Error::other("initdb or pg_ctl failed; see above"))
+}
+
+/// Stops the cluster and removes its folder when this process ends, even by a panic or `kill -9`: it waits for
+/// the end of a pipe that only we hold open.
+fn guard(folder: &Path) -> io::Result<Child> {
+    const SCRIPT: &str = r#"
+        cat >/dev/null
+        server=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
+        if [ -n "$server" ]; then
+            kill -QUIT "$server"
+            for _ in 1 2 3 4 5 6 7 8 9 10; do
+                kill -0 "$server" 2>/dev/null || break
+                sleep 0.2
+            done
+        fi
+        rm -rf "$1"
+    "#;
+    Command::new("sh")
+        .args(["-c", SCRIPT, "sh"])
+        .arg(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+}
