@@ -141,17 +141,14 @@ fn start_cluster(binaries: &Path) -> io::Result<Url> {
 /// Stops the cluster and removes its folder when this process ends, even by a panic or `kill -9`: it waits for
 /// the end of a pipe that only we hold open.
 fn guard(folder: &Path) -> io::Result<Child> {
+    // More than once, since `initdb` or the start may be still under way.
     const SCRIPT: &str = r#"
         cat >/dev/null
-        server=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
-        if [ -n "$server" ]; then
-            kill -QUIT "$server"
-            for _ in 1 2 3 4 5 6 7 8 9 10; do
-                kill -0 "$server" 2>/dev/null || break
-                sleep 0.2
-            done
-        fi
-        rm -rf "$1"
+        for _ in 1 2 3 4 5; do
+            server=$(head -n 1 "$1/data/postmaster.pid") && kill -QUIT "$server"
+            sleep 0.3
+            rm -rf "$1"
+        done
     "#;
     Command::new("sh")
         .args(["-c", SCRIPT, "sh"])
