@@ -3,6 +3,17 @@
 //! The modules stand in the order the data falls, from spring to sea. A module imports only what stands
 //! below it in this list; `tests/architecture.rs` checks that.
 
+pub mod sandbox;
+pub mod inbox;
+pub mod routing;
+pub mod responder;
+pub mod auth;
+pub mod news;
 pub mod graph;
 pub mod store;
+pub mod config;
 pub mod message;
+pub mod secret;
+pub mod telemetry;
+pub mod runtime;
+pub mod ids;

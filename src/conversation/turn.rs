@@ -1,0 +1,224 @@
+//! A turn: freeze its members, ask the responder, commit the answer together with what is to be sent.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{Conversations, Waiting, waiting};
+use crate::message::{Entry, Recipient, Role};
+use crate::outbox::{Parcel, format};
+use crate::responder::{Answer, Call, Failure};
+use crate::routing::Account;
+use crate::store::StoreError;
+use crate::store::conversations::ConversationRef;
+use crate::store::turns::{CloseTurn, Enqueued, OpenTurn, Reply, Turn, TurnEnd};
+
+/// Waits before the retries of a question.
+const RETRIES: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(10), Duration::from_secs(30)];
+/// All tries of one turn together.
+const BUDGET: Duration = Duration::from_secs(90);
+/// A person keeps a thread this long, in milliseconds.
+const HAND_OVER: i64 = 86_400_000;
+/// Longest text WhatsApp takes in one message.
+const BUBBLE: usize = 4_096;
+
+impl Conversations {
+    /// A new turn of these messages.
+    pub(super) async fn take_turn(
+        &self,
+        conversation: &ConversationRef,
+        account: &Account,
+        members: Vec<Waiting>,
+    ) -> Result<(), StoreError> {
+        let ids: Vec<i64> = members.iter().map(|m| m.message_id).collect();
+        let now = self.0.clock.now_ms();
+        let until = self.patiently(|| self.0.memory.hand_over_until(conversation, &ids)).await?;
+        let silent = match until {
+            Some(until) if until > now => Some("handed_over"),
+            _ if account.chatbot.paused => Some("chatbot_paused"),
+            _ if !account.status.takes_messages() => Some("account_inactive"),
+            _ => None,
+        };
+        if let Some(why) = silent {
+            self.patiently(|| self.0.store.drop_pending(&ids, why)).await?;
+            for member in &members {
+                self.0.memory.add(conversation.id, Role::User, &member.text);
+            }
+            return Ok(());
+        }
+        let turn_id = Uuid::now_v7();
+        let open = OpenTurn {
+            turn_id,
+            place: account.place.clone(),
+            conversation_id: conversation.id,
+            members: ids,
+            now,
+        };
+        self.patiently(|| self.0.store.stations().write(open.clone())).await?;
+        self.answer_turn(conversation, account, turn_id, members).await
+    }
+
+    /// A turn that was being asked when its instance stopped: the same members, the same key.
+    pub(super) async fn resume_turn(
+        &self,
+        conversation: &ConversationRef,
+        account: &Account,
+        turn: Turn,
+    ) -> Result<(), StoreError> {
+        let ids = turn.member_ids();
+        let members = self.patiently(|| self.0.store.messages(&ids)).await?;
+        self.answer_turn(conversation, account, turn.id, members.into_iter().map(waiting).collect()).await
+    }
+
+    async fn answer_turn(
+        &self,
+        conversation: &ConversationRef,
+        account: &Account,
+        turn_id: Uuid,
+        members: Vec<Waiting>,
+    ) -> Result<(), StoreError> {
+        let ids: Vec<i64> = members.iter().map(|m| m.message_id).collect();
+        let others = account.chatbot.history_limit.saturating_sub(members.len());
+        let mut entries = self.patiently(|| self.0.memory.last(conversation, others, &ids)).await?;
+        entries.extend(members.iter().map(|m| Entry { role: Role::User, content: m.text.clone() }));
+        let accounts = self.patiently(|| self.0.routing.accounts(&conversation.phone_number_id)).await?;
+        let shadow = account.is_shadow(&accounts);
+        if account.chatbot.typing && account.status.may_send() && !shadow {
+            self.show_typing(account, &members);
+        }
+
+        let started = self.0.clock.now_ms();
+        let Some((asked, calls)) = self.ask(conversation, account, turn_id, &entries).await else {
+            return Ok(()); // stopping: the turn stays open and is asked again by whoever comes next
+        };
+        metrics::histogram!("switchboard_responder_seconds")
+            .record((self.0.clock.now_ms() - started) as f64 / 1000.0);
+        let (end, reason, text, author, hand_off) = match asked {
+            Ok(Answer { text, hand_off }) => (TurnEnd::Answered, None, Some(text), "chatbot", hand_off),
+            Err(failure) => {
+                metrics::counter!("switchboard_turns_dead_total", "reason" => failure.reason).increment(1);
+                tracing::warn!(turn = %turn_id, chatbot = account.place.chatbot_id, tenant = account.place.tenant_id,
+                    reason = failure.reason, detail = failure.detail, "a turn got no answer");
+                let why = format!("{}: {}", failure.reason, failure.detail);
+                (TurnEnd::Dead, Some(why), account.chatbot.fallback_text.clone(), "fallback", false)
+            }
+        };
+        let close = CloseTurn {
+            turn_id,
+            place: account.place.clone(),
+            conversation_id: conversation.id,
+            end,
+            reason,
+            attempts: calls,
+            reply: text.as_ref().map(|text| Reply {
+                author,
+                text: text.clone(),
+                parts: if shadow { Vec::new() } else { bubbles(text) },
+                recipient: conversation.recipient.clone(),
+            }),
+            now: self.0.clock.now_ms(),
+        };
+        if hand_off {
+            self.patiently(|| {
+                self.0.store.hand_over(conversation.thread_id, close.now + HAND_OVER, "responder")
+            })
+            .await?;
+        }
+        let enqueued = self.patiently(|| self.0.store.stations().write(close.clone())).await?;
+        for member in &members {
+            self.0.memory.add(conversation.id, Role::User, &member.text);
+        }
+        if hand_off {
+            self.0.memory.forget(conversation.id);
+        }
+        if let (Some(enqueued), Some(reply)) = (enqueued, close.reply) {
+            if author == "chatbot" && !hand_off {
+                self.0.memory.add(conversation.id, Role::Assistant, &reply.text);
+            }
+            self.0.outbox.hand_on(conversation.id, parcels(conversation, enqueued, reply));
+        }
+        Ok(())
+    }
+
+    /// Asks until there is an answer, no hope, or no time. `None`: this instance is stopping.
+    async fn ask(
+        &self,
+        conversation: &ConversationRef,
+        account: &Account,
+        turn_id: Uuid,
+        entries: &[Entry],
+    ) -> Option<(Result<Answer, Failure>, i64)> {
+        let bot = &account.chatbot;
+        let call = Call {
+            turn_id,
+            chatbot_id: &bot.id,
+            api_key: bot.api_key.as_ref(),
+            settings: &bot.responder,
+            entries,
+            unique_client_id: &conversation.unique_conv_id,
+            phone: match &conversation.recipient {
+                Recipient::Phone(digits) => Some(digits),
+                Recipient::UserId(_) => None,
+            },
+        };
+        let deadline = Instant::now() + BUDGET;
+        let mut calls = 0;
+        loop {
+            let asked = tokio::time::timeout_at(deadline, self.0.responders.ask(&call, self.0.clock.now_ms())).await;
+            let Ok(asked) = asked else {
+                let detail = format!("no answer within {} s", BUDGET.as_secs());
+                return Some((Err(Failure { reason: "responder_timeout", detail, try_again: false }), calls + 1));
+            };
+            let retry = usize::try_from(calls).ok().and_then(|n| RETRIES.get(n).copied());
+            calls += 1;
+            match (asked, retry) {
+                (Err(failure), Some(wait)) if failure.try_again && Instant::now() + wait < deadline => {
+                    tracing::debug!(turn = %turn_id, reason = failure.reason, "asking again");
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        () = self.0.stop.cancelled() => return None,
+                    }
+                }
+                (asked, _) => return Some((asked, calls)),
+            }
+        }
+    }
+
+    /// Blue ticks and "typing…" while the responder thinks. Not worth waiting for, nor a retry.
+    fn show_typing(&self, account: &Account, members: &[Waiting]) {
+        let Some(last) = members.last().filter(|m| !m.wamid.is_empty()) else { return };
+        let Ok(permit) = self.0.typing.clone().try_acquire_owned() else { return };
+        let (graph, number) = (self.0.outbox.graph().clone(), account.place.phone_number_id.clone());
+        let (credentials, wamid) = (account.credentials.clone(), last.wamid.clone());
+        tokio::spawn(async move {
+            if let Err(error) = graph.mark_read_and_type(&number, &credentials, &wamid).await {
+                tracing::debug!(%error, "no typing indicator");
+            }
+            drop(permit);
+        });
+    }
+}
+
+/// An answer as WhatsApp shows it: one bubble, more only when it must be.
+pub fn bubbles(markdown: &str) -> Vec<String> {
+    format::split(&format::to_whatsapp(markdown), BUBBLE)
+}
+
+/// The deliveries of a reply, ready to be sent.
+pub fn parcels(conversation: &ConversationRef, enqueued: Enqueued, reply: Reply) -> Vec<Parcel> {
+    let parts = enqueued.deliveries.into_iter().zip(reply.parts).enumerate();
+    parts
+        .map(|(part, (delivery_id, text))| Parcel {
+            delivery_id,
+            message_id: enqueued.message_id,
+            part: part as i64,
+            account_id: conversation.account_id,
+            phone_number_id: conversation.phone_number_id.clone(),
+            recipient: reply.recipient.clone(),
+            text,
+            attempts: 0,
+        })
+        .collect()
+}

@@ -1,0 +1,243 @@
+//! Station 3: deliveries leave in the order of their conversation, each attempt recorded before it is made.
+//!
+//! A conversation with something to send has a lane in memory, and one task that works it off. What waits for
+//! somebody (a new token, say) is not kept in memory: it stays `queued` with its reason, and is looked up again.
+
+pub mod format;
+pub mod pacing;
+mod send;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::graph::client::GraphClient;
+use crate::message::Recipient;
+use crate::routing::Routing;
+use crate::runtime::Clock;
+use crate::store::deliveries::Delivery;
+use crate::store::{Store, StoreError};
+use pacing::Pacing;
+use send::Step;
+
+/// What is needed to send one delivery.
+#[derive(Debug, Clone)]
+pub struct Parcel {
+    /// Its row.
+    pub delivery_id: i64,
+    /// The answer it is a part of.
+    pub message_id: i64,
+    /// Which part.
+    pub part: i64,
+    /// Through which account.
+    pub account_id: i64,
+    /// From which number.
+    pub phone_number_id: String,
+    /// Where to.
+    pub recipient: Recipient,
+    /// The bubble's words.
+    pub text: String,
+    /// Tries so far.
+    pub attempts: i64,
+}
+
+/// The station. Cheap to clone.
+#[derive(Clone)]
+pub struct Outbox(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    routing: Routing,
+    graph: GraphClient,
+    clock: Clock,
+    pacing: Pacing,
+    lanes: Mutex<Lanes>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+#[derive(Default)]
+struct Lanes {
+    busy: HashMap<i64, VecDeque<Parcel>>,
+    /// Conversations with parcels that only the database remembers.
+    held: HashSet<i64>,
+}
+
+impl Outbox {
+    /// An idle station. Its tasks are counted by `tasks` and take nothing new after `stop`.
+    pub fn new(
+        store: Store,
+        routing: Routing,
+        graph: GraphClient,
+        clock: Clock,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        let lanes = Mutex::default();
+        Self(Arc::new(Inner { store, routing, graph, clock, pacing: Pacing::default(), lanes, tasks, stop }))
+    }
+
+    /// Takes over deliveries that were just committed.
+    pub fn hand_on(&self, conversation: i64, parcels: impl IntoIterator<Item = Parcel>) {
+        let mut lanes = self.lock();
+        if lanes.held.remove(&conversation) {
+            // Older ones wait in the database, and these with them: in order, from there.
+            lanes.busy.entry(conversation).or_default();
+            drop(lanes);
+            return self.spawn(conversation, true);
+        }
+        match lanes.busy.get_mut(&conversation) {
+            Some(lane) => lane.extend(parcels),
+            None => {
+                lanes.busy.insert(conversation, parcels.into_iter().collect());
+                drop(lanes);
+                self.spawn(conversation, false);
+            }
+        }
+    }
+
+    /// Looks in the database for what is to be sent in a conversation of ours, unless its lane is at work.
+    pub fn recover(&self, conversation: i64) {
+        let mut lanes = self.lock();
+        if lanes.busy.contains_key(&conversation) {
+            return;
+        }
+        lanes.held.remove(&conversation);
+        lanes.busy.insert(conversation, VecDeque::new());
+        drop(lanes);
+        self.spawn(conversation, true);
+    }
+
+    /// Lanes at work.
+    pub fn busy(&self) -> usize {
+        self.lock().busy.len()
+    }
+
+    /// The Graph API as configured, for signs of life that are no deliveries.
+    pub fn graph(&self) -> &GraphClient {
+        &self.0.graph
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Lanes> {
+        self.0.lanes.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn spawn(&self, conversation: i64, from_database: bool) {
+        let outbox = self.clone();
+        self.0.tasks.spawn(async move {
+            let held = match outbox.work(conversation, from_database).await {
+                Ok(held) => held,
+                // The lease is lost: whoever has it now finds everything in the database.
+                Err(StoreError::Fenced) => false,
+                Err(error) => {
+                    tracing::error!(conversation, %error, "an outbox lane stops; its deliveries are looked up again");
+                    true
+                }
+            };
+            let mut lanes = outbox.lock();
+            lanes.busy.remove(&conversation);
+            if held {
+                lanes.held.insert(conversation);
+            }
+        });
+    }
+
+    /// Works a lane off. True: parcels remain that only the database remembers.
+    async fn work(&self, conversation: i64, from_database: bool) -> Result<bool, StoreError> {
+        if from_database {
+            let parcels = self.patiently(|| self.load(conversation)).await?;
+            let mut lanes = self.lock();
+            // What was handed on meanwhile is among what was loaded, or newer.
+            let lane = lanes.busy.entry(conversation).or_default();
+            let newest = parcels.last().map_or(0, |p| p.delivery_id);
+            let newer: Vec<Parcel> = lane.drain(..).filter(|p| p.delivery_id > newest).collect();
+            *lane = parcels.into_iter().chain(newer).collect();
+        }
+        loop {
+            let next = {
+                let mut lanes = self.lock();
+                let next = lanes.busy.get_mut(&conversation).and_then(VecDeque::pop_front);
+                if next.is_none() {
+                    // Under the same lock: what is handed on from now on starts a new task.
+                    lanes.busy.remove(&conversation);
+                    return Ok(false);
+                }
+                next
+            };
+            let Some(mut parcel) = next else { return Ok(false) };
+            loop {
+                if self.0.stop.is_cancelled() {
+                    return Ok(false);
+                }
+                match self.send(conversation, &mut parcel).await? {
+                    Step::Next => break,
+                    Step::Again(after) => {
+                        tokio::select! {
+                            () = tokio::time::sleep(after) => {}
+                            () = self.0.stop.cancelled() => {}
+                        }
+                    }
+                    Step::SkipAnswer => {
+                        let mut lanes = self.lock();
+                        if let Some(lane) = lanes.busy.get_mut(&conversation) {
+                            lane.retain(|p| p.message_id != parcel.message_id);
+                        }
+                        break;
+                    }
+                    Step::Hold => return Ok(true),
+                }
+            }
+        }
+    }
+
+    async fn load(&self, conversation: i64) -> Result<Vec<Parcel>, StoreError> {
+        let lost = self.0.store.interrupted_deliveries(conversation, self.0.clock.now_ms()).await?;
+        if lost > 0 {
+            tracing::warn!(conversation, lost, "deliveries were interrupted while being sent: they are `unknown` now");
+            metrics::counter!("switchboard_deliveries_unknown_total").increment(lost);
+        }
+        let rows = self.0.store.open_deliveries(conversation).await?;
+        let mut parcels = Vec::with_capacity(rows.len());
+        for row in rows {
+            if let Some(number) = self.number_of(&row).await? {
+                parcels.extend(parcel(row, number));
+            }
+        }
+        Ok(parcels)
+    }
+
+    async fn number_of(&self, row: &Delivery) -> Result<Option<String>, StoreError> {
+        Ok(self.0.store.account(row.whatsapp_account_id).await?.map(|a| a.phone_number_id))
+    }
+
+    /// Repeats what the database was not there for, until it is, or until the end.
+    async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        work: impl Fn() -> F,
+    ) -> Result<T, StoreError> {
+        loop {
+            match work().await {
+                Err(StoreError::Unavailable(_) | StoreError::Full) if !self.0.tasks.is_closed() => {
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+fn parcel(row: Delivery, phone_number_id: String) -> Option<Parcel> {
+    Some(Parcel {
+        delivery_id: row.id,
+        message_id: row.message_id,
+        part: row.part,
+        account_id: row.whatsapp_account_id,
+        phone_number_id,
+        recipient: serde_json::from_str(&row.recipient).ok()?,
+        text: row.text,
+        attempts: row.attempts,
+    })
+}

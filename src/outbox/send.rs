@@ -1,0 +1,205 @@
+//! One attempt: record it, make it, record how it ended, and decide what follows.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::pacing::{NUMBER_MS, PAIR_MS};
+use super::{Outbox, Parcel};
+use crate::graph::client::{Accepted, SendFailure};
+use crate::graph::errors::{Reaction, Verdict};
+use crate::graph::messages;
+use crate::message::DeliveryStatus;
+use crate::routing::Account;
+use crate::store::StoreError;
+use crate::store::deliveries::{FinishAttempt, StartAttempt};
+
+/// Waits before the safe retries, in milliseconds: 4^n seconds.
+const RETRIES: [i64; 4] = [1_000, 4_000, 16_000, 64_000];
+/// Longest wait that a `Retry-After` may ask for.
+const LONGEST_WAIT: i64 = 600_000;
+
+/// What the lane does next.
+pub(super) enum Step {
+    /// The next parcel.
+    Next,
+    /// The same parcel, after a while.
+    Again(Duration),
+    /// The rest of this answer is not sent; then the next one.
+    SkipAnswer,
+    /// Nothing of this lane until something changes.
+    Hold,
+}
+
+/// What one attempt came to.
+struct Ending {
+    outcome: &'static str,
+    status: DeliveryStatus,
+    reason: Option<&'static str>,
+    code: Option<i64>,
+    detail: Option<String>,
+    wamid: Option<String>,
+    wait: i64,
+    step: Step,
+}
+
+impl Outbox {
+    pub(super) async fn send(&self, conversation: i64, parcel: &mut Parcel) -> Result<Step, StoreError> {
+        let store = &self.0.store;
+        let find = || self.0.routing.account(&parcel.phone_number_id, parcel.account_id);
+        let account = self.patiently(find).await?;
+        let Some(account) = account.filter(|a| a.status.may_send()) else {
+            self.patiently(|| store.hold_delivery(parcel.delivery_id, "account_not_sending")).await?;
+            return Ok(Step::Hold);
+        };
+        let pair = format!("{}/{conversation}", parcel.phone_number_id);
+        let now = self.0.clock.now_ms();
+        let wait = self.0.pacing.wait(&parcel.phone_number_id, now).max(self.0.pacing.wait(&pair, now));
+        if wait > 0 {
+            tokio::select! {
+                () = tokio::time::sleep(millis(wait)) => {}
+                () = self.0.stop.cancelled() => return Ok(Step::Next),
+            }
+        }
+
+        let attempt_id = Uuid::now_v7();
+        let start = StartAttempt { delivery_id: parcel.delivery_id, attempt_id, now: self.0.clock.now_ms() };
+        if !self.patiently(|| store.stations().write(start.clone())).await? {
+            return Ok(Step::Next); // cancelled meanwhile
+        }
+        let body = messages::text(&parcel.recipient, &parcel.text, &attempt_id.to_string());
+        let result = self.0.graph.send(&parcel.phone_number_id, &account.credentials, &body).await;
+        let ending = self.judge(result, parcel, &account, &pair).await;
+        metrics::counter!("switchboard_sends_total", "outcome" => ending.outcome,
+            "code" => ending.code.map_or_else(String::new, |code| code.to_string()))
+        .increment(1);
+
+        let now = self.0.clock.now_ms();
+        let finish = FinishAttempt {
+            attempt_id,
+            delivery_id: parcel.delivery_id,
+            account_id: parcel.account_id,
+            outcome: ending.outcome,
+            wamid: ending.wamid,
+            code: ending.code,
+            detail: ending.detail,
+            status: ending.status,
+            reason: ending.reason,
+            next_at: now + ending.wait,
+            now,
+        };
+        self.patiently(|| store.stations().write(finish.clone())).await?;
+        if matches!(ending.step, Step::SkipAnswer) {
+            self.patiently(|| store.cancel_rest(parcel.message_id, parcel.part)).await?;
+        }
+        Ok(ending.step)
+    }
+
+    async fn judge(
+        &self,
+        result: Result<Accepted, SendFailure>,
+        parcel: &mut Parcel,
+        account: &Account,
+        pair: &str,
+    ) -> Ending {
+        let ended = |outcome, status, step| Ending {
+            outcome,
+            status,
+            step,
+            reason: None,
+            code: None,
+            detail: None,
+            wamid: None,
+            wait: 0,
+        };
+        match result {
+            Ok(Accepted { wamid }) => {
+                Ending { wamid: Some(wamid), ..ended("accepted", DeliveryStatus::Sent, Step::Next) }
+            }
+            Err(SendFailure::NotSent(detail)) => {
+                let ending = Ending { detail: Some(detail), ..ended("not_sent", DeliveryStatus::Queued, Step::Next) };
+                retry(parcel, ending, "graph_unreachable", None)
+            }
+            Err(SendFailure::Ambiguous(detail)) => {
+                metrics::counter!("switchboard_deliveries_unknown_total").increment(1);
+                Ending {
+                    reason: Some("answer_lost"),
+                    detail: Some(detail),
+                    ..ended("unknown", DeliveryStatus::Unknown, Step::Next)
+                }
+            }
+            Err(SendFailure::Refused { error, retry_after }) => {
+                let verdict = error.verdict();
+                let refused = Ending {
+                    code: error.code,
+                    reason: Some(verdict.reason),
+                    detail: Some(error.details.clone().unwrap_or_else(|| error.message.clone())),
+                    ..ended("refused", DeliveryStatus::Failed, Step::SkipAnswer)
+                };
+                let now = self.0.clock.now_ms();
+                match verdict.reaction {
+                    Reaction::RetryLater => {
+                        self.0.pacing.slow_down(&parcel.phone_number_id, NUMBER_MS, now);
+                        retry(parcel, refused, verdict.reason, retry_after)
+                    }
+                    Reaction::PairLimit => {
+                        self.0.pacing.slow_down(pair, PAIR_MS, now);
+                        retry(parcel, refused, verdict.reason, retry_after)
+                    }
+                    Reaction::Ambiguous => {
+                        metrics::counter!("switchboard_deliveries_unknown_total").increment(1);
+                        Ending { outcome: "unknown", status: DeliveryStatus::Unknown, step: Step::Next, ..refused }
+                    }
+                    Reaction::TokenInvalid => {
+                        self.set_status(account, "token_invalid", verdict).await;
+                        Ending { status: DeliveryStatus::Queued, step: Step::Hold, ..refused }
+                    }
+                    Reaction::AccountRestricted => {
+                        self.set_status(account, "restricted", verdict).await;
+                        refused
+                    }
+                    Reaction::WindowClosed
+                    | Reaction::Undeliverable
+                    | Reaction::OptedOut
+                    | Reaction::Permanent => refused,
+                }
+            }
+        }
+    }
+
+    /// Meta says that something is wrong with the account itself: everybody is to know.
+    async fn set_status(&self, account: &Account, status: &str, verdict: &Verdict) {
+        let id = account.place.account_id;
+        match self.0.store.set_account_status(id, status, verdict.reason, self.0.clock.now_ms()).await {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::error!(account = id, tenant = account.place.tenant_id, status, reason = verdict.reason,
+                    advice = verdict.advice, "an account needs its people");
+                self.0.routing.changed(&account.place.phone_number_id).await;
+            }
+            Err(error) => tracing::error!(account = id, %error, "an account's new status could not be stored"),
+        }
+    }
+}
+
+/// A certainly unsent parcel goes again, until its retries are used up.
+fn retry(parcel: &mut Parcel, ending: Ending, reason: &'static str, retry_after: Option<Duration>) -> Ending {
+    let tried = usize::try_from(parcel.attempts).unwrap_or(usize::MAX);
+    parcel.attempts += 1;
+    let Some(wait) = RETRIES.get(tried) else {
+        return Ending { status: DeliveryStatus::Dead, reason: Some(reason), step: Step::SkipAnswer, ..ending };
+    };
+    let asked = retry_after.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(LONGEST_WAIT)).min(LONGEST_WAIT);
+    let wait = (*wait).max(asked);
+    Ending {
+        status: DeliveryStatus::Queued,
+        reason: Some(reason),
+        wait,
+        step: Step::Again(millis(wait)),
+        ..ending
+    }
+}
+
+fn millis(ms: i64) -> Duration {
+    Duration::from_millis(ms.max(0).unsigned_abs())
+}
