@@ -42,7 +42,7 @@ pub enum SendFailure {
     /// No connection: nothing was written, so it may be tried again.
     #[error("Meta could not be reached: {0}")]
     NotSent(String),
-    /// Meta answered no; [`GraphError::verdict`] says what follows.
+    /// Meta answered no, and it certainly did not go out; [`GraphError::verdict`] says what follows.
     #[error("{error}")]
     Refused {
         /// Meta's words.
@@ -50,8 +50,8 @@ pub enum SendFailure {
         /// From `Retry-After`, when it names seconds.
         retry_after: Option<Duration>,
     },
-    /// The answer was lost or unreadable: the call may have had its effect.
-    #[error("the answer was lost: {0}")]
+    /// The answer was lost, unreadable or a fault of Meta's (5xx): the call may have had its effect.
+    #[error("no certain answer: {0}")]
     Ambiguous(String),
 }
 
@@ -132,6 +132,9 @@ impl GraphClient {
         }
         let mut error = GraphError::parse(status.as_u16(), &answer);
         hide(&mut error, token);
+        if !error.verdict().certainly_not_sent() {
+            return Err(SendFailure::Ambiguous(error.to_string()));
+        }
         Err(SendFailure::Refused { error, retry_after })
     }
 }
@@ -164,7 +167,7 @@ fn bearer(token: &str) -> Result<HeaderValue, SendFailure> {
 }
 
 /// Meta quotes a malformed token back; no error may carry it on.
-fn hide(error: &mut GraphError, token: &str) {
+pub(super) fn hide(error: &mut GraphError, token: &str) {
     if token.is_empty() {
         return;
     }
@@ -202,5 +205,4 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 #[cfg(test)]
-#[path = "client_tests.rs"]
 pub(super) mod tests;

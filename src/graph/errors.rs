@@ -394,5 +394,4 @@ static TABLE: &[(Codes, &Verdict)] = &[
 ];
 
 #[cfg(test)]
-#[path = "errors_tests.rs"]
 mod tests;

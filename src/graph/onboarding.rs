@@ -6,7 +6,7 @@ use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::client::{Credentials, GraphClient, SendFailure};
+use super::client::{Credentials, GraphClient, SendFailure, hide};
 
 /// Pages of a WABA's numbers read at most, of 100 numbers each.
 const MAX_PAGES: usize = 10;
@@ -205,7 +205,13 @@ impl GraphClient {
         let app_token = format!("{app_id}|{}", app_secret.expose_secret());
         let credentials = Credentials { token: app_token.into(), app_secret: Some(app_secret.clone()) };
         let query = [("input_token", token.expose_secret())];
-        let answer = self.call(Method::GET, &["debug_token"], &query, &credentials, None).await?;
+        let answer = self.call(Method::GET, &["debug_token"], &query, &credentials, None).await;
+        let answer = answer.map_err(|mut failure| {
+            if let SendFailure::Refused { error, .. } = &mut failure {
+                hide(error, token.expose_secret());
+            }
+            failure
+        })?;
         let data = &answer["data"];
         let granted = |scope: &Value| {
             let targets: Vec<String> = list(&scope["target_ids"]).filter_map(text).collect();
@@ -250,5 +256,4 @@ fn text(value: &Value) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "onboarding_tests.rs"]
 mod tests;

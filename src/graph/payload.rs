@@ -263,5 +263,4 @@ impl<'de> Deserialize<'de> for RawObject<'de> {
 }
 
 #[cfg(test)]
-#[path = "payload_tests.rs"]
 mod tests;

@@ -162,5 +162,4 @@ fn shortened(text: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "normalize/tests.rs"]
 mod tests;

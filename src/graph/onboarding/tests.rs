@@ -87,8 +87,12 @@ async fn examines_a_token_as_the_app() {
         "scopes": ["whatsapp_business_messaging"],
         "granular_scopes": [{"scope": "whatsapp_business_messaging", "target_ids": ["102"]}, {"scope": "email"}]}});
     let invalid = json!({"data": {"is_valid": false, "error": {"code": 190, "message": "bad EAAexamined"}}});
-    let (client, server) =
-        serve(vec![answer("200 OK", &body.to_string()), answer("200 OK", &invalid.to_string())]);
+    let refused = r#"{"error":{"code":100,"message":"Malformed EAAexamined"}}"#;
+    let (client, server) = serve(vec![
+        answer("200 OK", &body.to_string()),
+        answer("200 OK", &invalid.to_string()),
+        answer("400 Bad Request", refused),
+    ]);
     let (token, secret) = (SecretString::from("EAAexamined"), SecretString::from("s"));
     let info = client.debug_token(&token, "7", &secret).await.unwrap();
     let expected = TokenInfo {
@@ -103,6 +107,8 @@ async fn examines_a_token_as_the_app() {
     assert_eq!(info, expected);
     let info = client.debug_token(&token, "7", &secret).await.unwrap();
     assert_eq!((info.is_valid, info.error.as_deref()), (false, Some("bad [token]")));
+    let refusal = client.debug_token(&token, "7", &secret).await.unwrap_err();
+    assert_eq!(refusal.to_string(), "Malformed [token] (HTTP 400, code 100)");
     let request = server.join().unwrap().remove(0);
     assert!(request.starts_with("GET /v26.0/debug_token?input_token=EAAexamined&appsecret_proof="));
     assert!(request.to_lowercase().contains("authorization: bearer 7|s"));

@@ -126,8 +126,6 @@ async fn metas_no_is_a_refusal_with_its_verdict() {
     for (status, body, reaction) in [
         ("401 Unauthorized", r#"{"error":{"code":190,"message":"expired"}}"#, Reaction::TokenInvalid),
         ("200 OK", r#"{"error":{"code":131047}}"#, Reaction::WindowClosed),
-        ("500 Internal Server Error", r#"{"error":{"code":131000}}"#, Reaction::Ambiguous),
-        ("502 Bad Gateway", "<html>", Reaction::Ambiguous),
         ("302 Found", "", Reaction::Permanent),
     ] {
         match send_and_get(answer(status, body)).await {
@@ -146,6 +144,9 @@ async fn a_lost_or_odd_answer_is_ambiguous() {
         ("hung up", Vec::new()),
         ("cut off", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{\"messages\"".to_vec()),
         ("refusal cut off", b"HTTP/1.1 400 Bad Request\r\nContent-Length: 99\r\n\r\n{\"error\"".to_vec()),
+        ("Meta's fault", answer("500 Internal Server Error", r#"{"error":{"code":131000}}"#)),
+        ("Meta's fault, politely", answer("400 Bad Request", r#"{"error":{"code":131016}}"#)),
+        ("gateway's fault", answer("502 Bad Gateway", "<html>")),
         ("not JSON", answer("200 OK", "<html>")),
         ("no ID", answer("200 OK", r#"{"messages":[]}"#)),
         ("too large", answer("200 OK", &too_large)),
