@@ -1,0 +1,30 @@
+# What one does every day; `just` lists it.
+
+_list:
+    @just --list
+
+# everything at once, without configuration
+demo:
+    cargo run -- demo
+
+# the service, with the settings of .env
+serve:
+    cargo run -- serve
+
+# format, lint, test: what must hold before a commit
+check:
+    cargo fmt --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo test
+
+# licences, banned crates, sources and known vulnerabilities of the dependencies
+deny:
+    cargo deny check
+
+# figures: docs/BENCHMARKS.md says what they mean
+bench *names:
+    cargo bench {{ names }}
+
+# what continuous integration runs
+ci:
+    .ci/run
