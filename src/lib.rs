@@ -5,6 +5,8 @@
 
 pub mod sandbox;
 pub mod inbox;
+pub mod conversation;
+pub mod outbox;
 pub mod routing;
 pub mod responder;
 pub mod auth;

@@ -128,7 +128,9 @@ impl Account {
     pub fn is_shadow(&self, all: &[Arc<Account>]) -> bool {
         let primary_elsewhere = || {
             all.iter().any(|a| {
-                a.mode == Mode::Primary && a.place.account_id != self.place.account_id && a.status.takes_messages()
+                a.mode == Mode::Primary
+                    && a.place.account_id != self.place.account_id
+                    && a.status.takes_messages()
             })
         };
         self.mode == Mode::Shadow || (self.mode == Mode::All && primary_elsewhere())
@@ -222,7 +224,8 @@ impl Routing {
     /// each other for ever.
     pub async fn is_own_number(&self, digits: &str) -> Result<bool, StoreError> {
         let load = async { Ok(self.0.store.own_digits().await?.into()) };
-        let own = self.0.own_digits.try_get_with((), load).await.map_err(|e: Arc<StoreError>| (*e).clone())?;
+        let own =
+            self.0.own_digits.try_get_with((), load).await.map_err(|e: Arc<StoreError>| (*e).clone())?;
         Ok(own.iter().any(|number| number == digits))
     }
 
@@ -311,7 +314,9 @@ impl Routing {
                 api_key: chatbot
                     .api_key
                     .as_deref()
-                    .map(|sealed| self.0.ring.open(sealed, &chatbot_key_place(&chatbot.tenant_id, &chatbot.id)))
+                    .map(|sealed| {
+                        self.0.ring.open(sealed, &chatbot_key_place(&chatbot.tenant_id, &chatbot.id))
+                    })
                     .transpose()?,
                 responder: Settings::parse(&chatbot.responder),
                 coalesce: millis(chatbot.coalesce_ms),

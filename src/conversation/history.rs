@@ -81,7 +81,11 @@ impl Memory {
         Ok(until)
     }
 
-    async fn tail(&self, conversation: &ConversationRef, except: &[i64]) -> Result<Arc<Mutex<Tail>>, StoreError> {
+    async fn tail(
+        &self,
+        conversation: &ConversationRef,
+        except: &[i64],
+    ) -> Result<Arc<Mutex<Tail>>, StoreError> {
         if let Some(tail) = self.tails.get(&conversation.id) {
             return Ok(tail);
         }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::news::{News, Newsroom};
 use crate::outbox::Outbox;
 use crate::responder::Responders;
 use crate::routing::{Account, Routing};
@@ -114,6 +115,20 @@ impl Conversations {
         self.0.memory.add(appended.conversation.id, crate::message::Role::User, text);
     }
 
+    /// There is new work of a conversation in the database (a person's message, a retry): whoever owns it gets to it.
+    pub async fn nudge(&self, news: &Newsroom, id: i64) -> Result<(), StoreError> {
+        match self.0.store.claim_conversation(id).await? {
+            Some(owner) if owner != self.0.store.instance() => {
+                news.tell(News::Conversations { owner, ids: vec![id] }).await
+            }
+            _ => {
+                self.forget(id);
+                self.0.outbox.recover(id);
+                self.recover(id).await
+            }
+        }
+    }
+
     /// Looks in the database for open work of a conversation of ours, unless it is at work already.
     pub async fn recover(&self, id: i64) -> Result<(), StoreError> {
         if self.lock().contains_key(&id) {
@@ -161,8 +176,8 @@ impl Conversations {
                         // Fenced: another instance has it. Anything else: what is open is looked up again.
                         tracing::warn!(conversation = id, %error, "a conversation pauses");
                         station.0.memory.forget(id);
+                        station.lock().remove(&id);
                     }
-                    station.lock().remove(&id);
                 });
             }
         }
@@ -175,17 +190,22 @@ impl Conversations {
     /// Turn after turn until nothing waits.
     async fn run(&self, conversation: &ConversationRef) -> Result<(), StoreError> {
         loop {
-            let cold = self.lock().get_mut(&conversation.id).is_some_and(|live| std::mem::take(&mut live.cold));
+            let cold =
+                self.lock().get_mut(&conversation.id).is_some_and(|live| std::mem::take(&mut live.cold));
             if cold {
                 self.load(conversation).await?;
             }
             let find = || self.0.routing.account(&conversation.phone_number_id, conversation.account_id);
-            let Some(account) = self.patiently(find).await? else { return Ok(()) };
-            self.settle(conversation.id, &account).await;
-            if self.0.stop.is_cancelled() {
+            let account = self.patiently(find).await?;
+            let Some(account) = account.filter(|_| !self.0.stop.is_cancelled()) else {
+                self.lock().remove(&conversation.id);
                 return Ok(());
-            }
+            };
+            self.settle(conversation.id, &account).await;
             let _permits = self.permits(&account).await;
+            if self.0.stop.is_cancelled() {
+                continue;
+            }
             let members = {
                 let mut live = self.lock();
                 let Some(entry) = live.get_mut(&conversation.id) else { return Ok(()) };

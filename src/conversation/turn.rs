@@ -166,10 +166,14 @@ impl Conversations {
         let deadline = Instant::now() + BUDGET;
         let mut calls = 0;
         loop {
-            let asked = tokio::time::timeout_at(deadline, self.0.responders.ask(&call, self.0.clock.now_ms())).await;
+            let asked =
+                tokio::time::timeout_at(deadline, self.0.responders.ask(&call, self.0.clock.now_ms())).await;
             let Ok(asked) = asked else {
                 let detail = format!("no answer within {} s", BUDGET.as_secs());
-                return Some((Err(Failure { reason: "responder_timeout", detail, try_again: false }), calls + 1));
+                return Some((
+                    Err(Failure { reason: "responder_timeout", detail, try_again: false }),
+                    calls + 1,
+                ));
             };
             let retry = usize::try_from(calls).ok().and_then(|n| RETRIES.get(n).copied());
             calls += 1;

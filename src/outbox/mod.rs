@@ -64,6 +64,18 @@ struct Lanes {
     busy: HashMap<i64, VecDeque<Parcel>>,
     /// Conversations with parcels that only the database remembers.
     held: HashSet<i64>,
+    /// Conversations at work that are to look in the database once more before they rest.
+    again: HashSet<i64>,
+}
+
+/// How a lane ends.
+enum Rest {
+    /// Nothing is left.
+    Idle,
+    /// Parcels remain that only the database remembers.
+    Held,
+    /// The database may know of more.
+    LookAgain,
 }
 
 impl Outbox {
@@ -99,10 +111,12 @@ impl Outbox {
         }
     }
 
-    /// Looks in the database for what is to be sent in a conversation of ours, unless its lane is at work.
+    /// Looks in the database for what is to be sent in a conversation of ours: now, or when its lane has worked off
+    /// what it holds.
     pub fn recover(&self, conversation: i64) {
         let mut lanes = self.lock();
         if lanes.busy.contains_key(&conversation) {
+            lanes.again.insert(conversation);
             return;
         }
         lanes.held.remove(&conversation);
@@ -138,8 +152,10 @@ impl Outbox {
                 }
             };
             let mut lanes = outbox.lock();
-            lanes.busy.remove(&conversation);
+            // Idle lanes have left under their own lock; another task may have taken the name since.
             if held {
+                lanes.busy.remove(&conversation);
+                lanes.again.remove(&conversation);
                 lanes.held.insert(conversation);
             }
         });
@@ -147,30 +163,51 @@ impl Outbox {
 
     /// Works a lane off. True: parcels remain that only the database remembers.
     async fn work(&self, conversation: i64, from_database: bool) -> Result<bool, StoreError> {
-        if from_database {
-            let parcels = self.patiently(|| self.load(conversation)).await?;
-            let mut lanes = self.lock();
-            // What was handed on meanwhile is among what was loaded, or newer.
-            let lane = lanes.busy.entry(conversation).or_default();
-            let newest = parcels.last().map_or(0, |p| p.delivery_id);
-            let newer: Vec<Parcel> = lane.drain(..).filter(|p| p.delivery_id > newest).collect();
-            *lane = parcels.into_iter().chain(newer).collect();
+        let mut lost = from_database;
+        let mut look = from_database;
+        loop {
+            if look {
+                self.look(conversation, std::mem::take(&mut lost)).await?;
+            }
+            match self.work_off(conversation).await? {
+                Rest::Idle => return Ok(false),
+                Rest::Held => return Ok(true),
+                Rest::LookAgain => look = true,
+            }
         }
+    }
+
+    /// Loads what the database knows and memory does not. `interrupted`: nobody can be sending for us just now, so
+    /// what stands as being sent was interrupted.
+    async fn look(&self, conversation: i64, interrupted: bool) -> Result<(), StoreError> {
+        let parcels = self.patiently(|| self.load(conversation, interrupted)).await?;
+        let mut lanes = self.lock();
+        // What was handed on meanwhile is among what was loaded, or newer.
+        let lane = lanes.busy.entry(conversation).or_default();
+        let newest = parcels.last().map_or(0, |p| p.delivery_id);
+        let newer: Vec<Parcel> = lane.drain(..).filter(|p| p.delivery_id > newest).collect();
+        *lane = parcels.into_iter().chain(newer).collect();
+        Ok(())
+    }
+
+    async fn work_off(&self, conversation: i64) -> Result<Rest, StoreError> {
         loop {
             let next = {
                 let mut lanes = self.lock();
                 let next = lanes.busy.get_mut(&conversation).and_then(VecDeque::pop_front);
+                if next.is_none() && lanes.again.remove(&conversation) {
+                    return Ok(Rest::LookAgain);
+                }
                 if next.is_none() {
                     // Under the same lock: what is handed on from now on starts a new task.
                     lanes.busy.remove(&conversation);
-                    return Ok(false);
                 }
                 next
             };
-            let Some(mut parcel) = next else { return Ok(false) };
+            let Some(mut parcel) = next else { return Ok(Rest::Idle) };
             loop {
                 if self.0.stop.is_cancelled() {
-                    return Ok(false);
+                    return Ok(Rest::Idle);
                 }
                 match self.send(conversation, &mut parcel).await? {
                     Step::Next => break,
@@ -187,16 +224,23 @@ impl Outbox {
                         }
                         break;
                     }
-                    Step::Hold => return Ok(true),
+                    Step::Hold => return Ok(Rest::Held),
                 }
             }
         }
     }
 
-    async fn load(&self, conversation: i64) -> Result<Vec<Parcel>, StoreError> {
-        let lost = self.0.store.interrupted_deliveries(conversation, self.0.clock.now_ms()).await?;
+    async fn load(&self, conversation: i64, interrupted: bool) -> Result<Vec<Parcel>, StoreError> {
+        let lost = match interrupted {
+            true => self.0.store.interrupted_deliveries(conversation, self.0.clock.now_ms()).await?,
+            false => 0,
+        };
         if lost > 0 {
-            tracing::warn!(conversation, lost, "deliveries were interrupted while being sent: they are `unknown` now");
+            tracing::warn!(
+                conversation,
+                lost,
+                "deliveries were interrupted while being sent: they are `unknown` now"
+            );
             metrics::counter!("switchboard_deliveries_unknown_total").increment(lost);
         }
         let rows = self.0.store.open_deliveries(conversation).await?;

@@ -117,7 +117,8 @@ impl Outbox {
                 Ending { wamid: Some(wamid), ..ended("accepted", DeliveryStatus::Sent, Step::Next) }
             }
             Err(SendFailure::NotSent(detail)) => {
-                let ending = Ending { detail: Some(detail), ..ended("not_sent", DeliveryStatus::Queued, Step::Next) };
+                let ending =
+                    Ending { detail: Some(detail), ..ended("not_sent", DeliveryStatus::Queued, Step::Next) };
                 retry(parcel, ending, "graph_unreachable", None)
             }
             Err(SendFailure::Ambiguous(detail)) => {
@@ -148,7 +149,12 @@ impl Outbox {
                     }
                     Reaction::Ambiguous => {
                         metrics::counter!("switchboard_deliveries_unknown_total").increment(1);
-                        Ending { outcome: "unknown", status: DeliveryStatus::Unknown, step: Step::Next, ..refused }
+                        Ending {
+                            outcome: "unknown",
+                            status: DeliveryStatus::Unknown,
+                            step: Step::Next,
+                            ..refused
+                        }
                     }
                     Reaction::TokenInvalid => {
                         self.set_status(account, "token_invalid", verdict).await;
@@ -173,11 +179,19 @@ impl Outbox {
         match self.0.store.set_account_status(id, status, verdict.reason, self.0.clock.now_ms()).await {
             Ok(false) => {}
             Ok(true) => {
-                tracing::error!(account = id, tenant = account.place.tenant_id, status, reason = verdict.reason,
-                    advice = verdict.advice, "an account needs its people");
+                tracing::error!(
+                    account = id,
+                    tenant = account.place.tenant_id,
+                    status,
+                    reason = verdict.reason,
+                    advice = verdict.advice,
+                    "an account needs its people"
+                );
                 self.0.routing.changed(&account.place.phone_number_id).await;
             }
-            Err(error) => tracing::error!(account = id, %error, "an account's new status could not be stored"),
+            Err(error) => {
+                tracing::error!(account = id, %error, "an account's new status could not be stored")
+            }
         }
     }
 }
@@ -187,9 +201,15 @@ fn retry(parcel: &mut Parcel, ending: Ending, reason: &'static str, retry_after:
     let tried = usize::try_from(parcel.attempts).unwrap_or(usize::MAX);
     parcel.attempts += 1;
     let Some(wait) = RETRIES.get(tried) else {
-        return Ending { status: DeliveryStatus::Dead, reason: Some(reason), step: Step::SkipAnswer, ..ending };
+        return Ending {
+            status: DeliveryStatus::Dead,
+            reason: Some(reason),
+            step: Step::SkipAnswer,
+            ..ending
+        };
     };
-    let asked = retry_after.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(LONGEST_WAIT)).min(LONGEST_WAIT);
+    let asked =
+        retry_after.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(LONGEST_WAIT)).min(LONGEST_WAIT);
     let wait = (*wait).max(asked);
     Ending {
         status: DeliveryStatus::Queued,

@@ -61,7 +61,11 @@ impl Breaker {
         if now - state.since > WINDOW {
             *state = State { since: now, ..State::default() };
         }
-        if good { state.good += 1 } else { state.bad += 1 }
+        if good {
+            state.good += 1
+        } else {
+            state.bad += 1
+        }
         if state.good + state.bad >= ENOUGH && state.bad * 2 >= state.good + state.bad {
             state.rest = Some((now + REST, REST));
         }

@@ -112,7 +112,12 @@ mod tests {
 
     #[test]
     fn only_public_https_addresses_pass() {
-        for good in ["https://api.example.com", "https://api.example.com:8443/x", "https://1.1.1.1/", "https://[2606:4700::1111]/"] {
+        for good in [
+            "https://api.example.com",
+            "https://api.example.com:8443/x",
+            "https://1.1.1.1/",
+            "https://[2606:4700::1111]/",
+        ] {
             assert!(check_url(good, false).is_ok(), "{good}");
         }
         for (bad, why) in [

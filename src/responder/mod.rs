@@ -156,7 +156,8 @@ impl Responders {
                 self.guarded(call, &url, now_ms, response_api::ask(&self.http, &url, call)).await?
             }
             Kind::Openai => {
-                let url = self.url(call.settings, call.settings.path.as_deref().unwrap_or("/chat/completions"))?;
+                let url =
+                    self.url(call.settings, call.settings.path.as_deref().unwrap_or("/chat/completions"))?;
                 self.guarded(call, &url, now_ms, openai::ask(&self.http, &url, call)).await?
             }
         };
@@ -178,7 +179,10 @@ impl Responders {
         let bot = format!("bot:{}", call.chatbot_id);
         for key in [&host, &bot] {
             if !self.breaker.allows(key, now_ms) {
-                return Err(Failure::later("responder_resting", "it failed too often; the next try is due soon"));
+                return Err(Failure::later(
+                    "responder_resting",
+                    "it failed too often; the next try is due soon",
+                ));
             }
         }
         let result = work.await;
@@ -193,11 +197,13 @@ impl Responders {
 
     fn url(&self, settings: &Settings, path: &str) -> Result<Url, Failure> {
         let base = match &settings.base_url {
-            Some(own) => {
-                check_url(own, self.allow_private).map_err(|e| Failure::never("responder_forbidden", e.to_string()))?
-            }
+            Some(own) => check_url(own, self.allow_private)
+                .map_err(|e| Failure::never("responder_forbidden", e.to_string()))?,
             None => self.base_url.clone().ok_or_else(|| {
-                Failure::never("responder_missing", "neither the chatbot nor RESPONSE_API_BASE_URL names an address")
+                Failure::never(
+                    "responder_missing",
+                    "neither the chatbot nor RESPONSE_API_BASE_URL names an address",
+                )
             })?,
         };
         let text = format!("{}/{}", base.as_str().trim_end_matches('/'), path.trim_start_matches('/'));
@@ -226,12 +232,16 @@ async fn exchange(request: RequestBuilder, timeout: Duration) -> Result<(StatusC
     };
     match tokio::time::timeout(timeout, read).await {
         Ok(Ok(Some(answer))) => Ok(answer),
-        Ok(Ok(None)) => Err(Failure::later("responder_too_long", "the responder's answer is longer than 256 KB")),
+        Ok(Ok(None)) => {
+            Err(Failure::later("responder_too_long", "the responder's answer is longer than 256 KB"))
+        }
         Ok(Err(error)) if error.is_connect() => {
             Err(Failure::later("responder_unreachable", format!("no connection: {}", root_cause(&error))))
         }
         Ok(Err(error)) if error.is_timeout() => Err(timed_out(timeout)),
-        Ok(Err(error)) => Err(Failure::later("responder_broken", format!("the call broke: {}", root_cause(&error)))),
+        Ok(Err(error)) => {
+            Err(Failure::later("responder_broken", format!("the call broke: {}", root_cause(&error))))
+        }
         Err(_) => Err(timed_out(timeout)),
     }
 }

@@ -30,10 +30,11 @@ pub(super) async fn ask(http: &Client, url: &Url, call: &Call<'_>) -> Result<Ans
     }
     messages.extend(call.entries.iter().map(|e| json!({ "role": e.role, "content": e.content })));
     let turn = call.turn_id.to_string();
-    let mut request = http.post(url.clone()).header("X-Request-ID", &turn).header("Idempotency-Key", &turn).json(
-        &json!({ "model": call.settings.model.as_deref().unwrap_or_default(), "messages": messages,
+    let mut request =
+        http.post(url.clone()).header("X-Request-ID", &turn).header("Idempotency-Key", &turn).json(
+            &json!({ "model": call.settings.model.as_deref().unwrap_or_default(), "messages": messages,
             "user": call.unique_client_id }),
-    );
+        );
     if let Some(key) = call.api_key {
         request = request.bearer_auth(key.expose_secret());
     }
@@ -48,8 +49,9 @@ pub(super) async fn ask(http: &Client, url: &Url, call: &Call<'_>) -> Result<Ans
         }
         _ => return Err(Failure::never("responder_refused", format!("the endpoint answered {status}"))),
     }
-    let said: Completion = serde_json::from_slice(&bytes)
-        .map_err(|_| Failure::later("responder_unreadable", "the endpoint's answer is not a chat completion"))?;
+    let said: Completion = serde_json::from_slice(&bytes).map_err(|_| {
+        Failure::later("responder_unreadable", "the endpoint's answer is not a chat completion")
+    })?;
     let text = said.choices.into_iter().next().and_then(|choice| choice.message.content).unwrap_or_default();
     Ok(Answer { text, hand_off: false })
 }

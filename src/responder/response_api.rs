@@ -38,11 +38,15 @@ pub(super) async fn ask(http: &Client, url: &Url, call: &Call<'_>) -> Result<Ans
     if !status.is_success() {
         return Err(Failure::never("responder_refused", format!("the responder answered {status}")));
     }
-    let said = said.map_err(|_| Failure::later("responder_unreadable", "the responder's answer is not its JSON"))?;
+    let said =
+        said.map_err(|_| Failure::later("responder_unreadable", "the responder's answer is not its JSON"))?;
     if said.success == Some(false) {
         return Err(Failure::later("responder_failed", "the responder answered success:false"));
     }
-    Ok(Answer { text: said.response.unwrap_or_default(), hand_off: said.action.as_deref() == Some("handoff") })
+    Ok(Answer {
+        text: said.response.unwrap_or_default(),
+        hand_off: said.action.as_deref() == Some("handoff"),
+    })
 }
 
 /// The one failure that is neither an outage nor ours: wherever it stands, no retry helps.
@@ -55,8 +59,9 @@ fn misconfigured(said: &Result<Response, serde_json::Error>) -> bool {
 }
 
 fn body(call: &Call<'_>) -> Result<Value, Failure> {
-    let query = serde_json::to_string(call.entries)
-        .map_err(|e| Failure::never("responder_request", format!("the talk cannot be written as JSON: {e}")))?;
+    let query = serde_json::to_string(call.entries).map_err(|e| {
+        Failure::never("responder_request", format!("the talk cannot be written as JSON: {e}"))
+    })?;
     let mut about = json!({ "platform": "whatsapp" });
     if let Some(phone) = call.phone {
         about["phoneNumber"] = phone.into();

@@ -322,6 +322,14 @@ impl Store {
         Ok(ids)
     }
 
+    /// Makes one conversation ours if it is free; tells whose it is now.
+    pub async fn claim_conversation(&self, id: i64) -> Result<Option<i64>, StoreError> {
+        let tx = self.begin().await?;
+        let owners = claim(&tx, self.instance(), &[id]).await?;
+        tx.commit().await?;
+        Ok(owners.get(&id).copied())
+    }
+
     /// The conversation of a contact with an account, made if need be: for messages the business starts.
     pub async fn open_conversation(
         &self,
