@@ -4,6 +4,7 @@
 //! below it in this list; `tests/architecture.rs` checks that.
 
 pub mod sandbox;
+pub mod webhook;
 pub mod inbox;
 pub mod conversation;
 pub mod outbox;

@@ -1,3 +1,105 @@
-//! Station 1: what came in.
+//! Station 1: what the webhook stored becomes messages and statuses, in the order it came.
+//!
+//! What this process just committed waits here in memory; the database is read for what it did not see itself, and
+//! for what did not fit. Nothing is lost by dropping everything in here: the rows stay open until they are processed.
 
 pub mod normalize;
+mod route;
+mod worker;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::conversation::Conversations;
+use crate::news::Newsroom;
+use crate::routing::Routing;
+use crate::runtime::Clock;
+use crate::store::Store;
+use crate::store::events::Event;
+
+/// Events that may wait in memory, and their bytes together.
+const WAITING: usize = 8_192;
+const WAITING_BYTES: usize = 64 << 20;
+
+/// Where the webhook hands on what it committed. Cheap to clone.
+#[derive(Clone)]
+pub struct Inbox(Arc<Shared>);
+
+struct Shared {
+    queue: mpsc::Sender<Event>,
+    bytes: AtomicUsize,
+    spill: Mutex<Spill>,
+}
+
+/// Once something did not fit, everything goes through the database until that is worked off: order is kept.
+struct Spill {
+    active: bool,
+    ids: Vec<i64>,
+}
+
+/// What the station works with.
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// Number → accounts.
+    pub routing: Routing,
+    /// The next station.
+    pub conversations: Conversations,
+    /// To tell other instances of messages for conversations of theirs.
+    pub news: Newsroom,
+    /// The time.
+    pub clock: Clock,
+    /// Counts the station's task.
+    pub tasks: TaskTracker,
+    /// Nothing new after this.
+    pub stop: CancellationToken,
+}
+
+impl Inbox {
+    /// Starts the station; it first works off what the database holds.
+    pub fn start(parts: Parts) -> Self {
+        let (queue, events) = mpsc::channel(WAITING);
+        let spill = Mutex::new(Spill { active: true, ids: Vec::new() });
+        let inbox = Self(Arc::new(Shared { queue, bytes: AtomicUsize::new(0), spill }));
+        let tasks = parts.tasks.clone();
+        tasks.spawn(worker::run(parts, inbox.clone(), events));
+        inbox
+    }
+
+    /// Takes over an event that was just committed.
+    pub fn hand_on(&self, event: Event) {
+        let mut spill = self.spill();
+        let size = event.raw.len();
+        let bytes = self.0.bytes.fetch_add(size, Ordering::Relaxed) + size;
+        if !spill.active && bytes <= WAITING_BYTES {
+            match self.0.queue.try_send(event) {
+                Ok(()) => return,
+                Err(mpsc::error::TrySendError::Full(event) | mpsc::error::TrySendError::Closed(event)) => {
+                    spill.ids.push(event.id);
+                }
+            }
+        } else {
+            spill.ids.push(event.id);
+        }
+        self.0.bytes.fetch_sub(size, Ordering::Relaxed);
+        spill.active = true;
+    }
+
+    /// Events waiting in memory.
+    pub fn waiting(&self) -> usize {
+        WAITING - self.0.queue.capacity()
+    }
+
+    /// Whether nothing waits, here or in the database as far as known.
+    pub fn is_idle(&self) -> bool {
+        self.waiting() == 0 && !self.spill().active
+    }
+
+    fn spill(&self) -> std::sync::MutexGuard<'_, Spill> {
+        self.0.spill.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}

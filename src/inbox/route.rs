@@ -1,0 +1,131 @@
+//! From an event's items to rows: whose each is, and whether it is to be answered.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::worker::Known;
+use crate::graph::errors;
+use crate::message::{Inbound, Item, StatusUpdate};
+use crate::routing::{Account, Routing};
+use crate::store::StoreError;
+use crate::store::events::{Event, EventState, Process};
+use crate::store::messages::Append;
+use crate::store::statuses::ApplyStatus;
+
+/// A message older than this by Meta's clock is stored and not answered, in milliseconds.
+const STALE: i64 = 86_400_000;
+
+/// Decides what becomes of an event.
+pub(super) async fn route(
+    routing: &Routing,
+    known: &Known,
+    event: &Event,
+    items: Vec<Item>,
+    now: i64,
+) -> Result<Process, StoreError> {
+    let mut process =
+        Process { event_id: event.id, appends: Vec::new(), statuses: Vec::new(), leave: None, now };
+    let Some(number) = &event.phone_number_id else {
+        let tenant = match routing.accounts_of_business(&event.entry_id).await? {
+            accounts if accounts.is_empty() => None,
+            accounts => Some(accounts[0].place.tenant_id.clone()),
+        };
+        process.leave = Some((EventState::Ignored, reason_of(&items, event), tenant));
+        return Ok(process);
+    };
+    let all = routing.accounts(number).await?;
+    let present: Vec<&Arc<Account>> = all.iter().filter(|a| !a.deleted).collect();
+    if present.is_empty() {
+        process.leave = Some(match all.first() {
+            Some(gone) => (EventState::Parked, "account_deleted".into(), Some(gone.place.tenant_id.clone())),
+            None => (EventState::Unroutable, "no account has this number".into(), None),
+        });
+        return Ok(process);
+    }
+    let (heard, refused): (Vec<_>, Vec<_>) =
+        present.into_iter().partition(|a| a.accepts(&event.verified_by, event.by_platform));
+    if !refused.is_empty() {
+        metrics::counter!("switchboard_secret_binding_refused_total").increment(1);
+        tracing::warn!(event = event.id, "signed by a secret that may not speak for this number: refused");
+    }
+    let Some(first) = heard.first() else {
+        let tenant = refused.first().map(|a| a.place.tenant_id.clone());
+        process.leave = Some((EventState::Refused, "signed by another app's secret".into(), tenant));
+        return Ok(process);
+    };
+    let tenant = first.place.tenant_id.clone();
+    let (taking, parked): (Vec<&Arc<Account>>, Vec<_>) =
+        heard.into_iter().partition(|a| a.status.takes_messages());
+
+    let mut told = false;
+    for item in &items {
+        match item {
+            Item::Message(message) => {
+                told = true;
+                let note = note(routing, message, now).await?;
+                process.appends.extend(taking.iter().map(|account| Append {
+                    place: account.place.clone(),
+                    known: known.get(account.place.account_id, &message.sender),
+                    message: message.clone(),
+                    note,
+                    event_id: event.id,
+                    now,
+                }));
+            }
+            Item::Status(status) => {
+                told = true;
+                process.statuses.extend(apply(status, &taking, now));
+            }
+            Item::Notice { .. } => {}
+        }
+    }
+    if let Some(account) = parked.first().filter(|_| told) {
+        let why = format!("account_{:?}", account.status).to_lowercase();
+        process.leave = Some((EventState::Parked, why, Some(tenant)));
+    } else if !told {
+        process.leave = Some((EventState::Ignored, reason_of(&items, event), Some(tenant)));
+    }
+    Ok(process)
+}
+
+/// Why nobody is asked, if so.
+async fn note(routing: &Routing, message: &Inbound, now: i64) -> Result<Option<&'static str>, StoreError> {
+    if !message.answerable {
+        return Ok(Some("not_answerable"));
+    }
+    if message.sent_at < now - STALE {
+        return Ok(Some("stale"));
+    }
+    if let Some(digits) = &message.sender.wa_id
+        && routing.is_own_number(digits).await?
+    {
+        return Ok(Some("own_number"));
+    }
+    Ok(None)
+}
+
+fn apply(status: &StatusUpdate, accounts: &[&Arc<Account>], now: i64) -> Option<ApplyStatus> {
+    Some(ApplyStatus {
+        account_ids: accounts.iter().map(|a| a.place.account_id).collect(),
+        wamid: status.wamid.clone(),
+        attempt_id: status.callback.as_deref().and_then(|id| Uuid::parse_str(id).ok()),
+        status: status.status?,
+        at: if status.at > 0 { status.at } else { now },
+        code: status.error_code,
+        reason: status.error_code.and_then(errors::verdict).map(|verdict| verdict.reason),
+        detail: status.error_text.clone(),
+        now,
+    })
+}
+
+fn reason_of(items: &[Item], event: &Event) -> String {
+    let reasons = items.iter().filter_map(|item| match item {
+        Item::Notice { reason } => Some(reason.as_str()),
+        _ => None,
+    });
+    let mut reasons: Vec<&str> = reasons.collect();
+    reasons.dedup();
+    reasons.truncate(5);
+    if reasons.is_empty() { format!("field {} is only kept", event.field) } else { reasons.join("; ") }
+}

@@ -1,0 +1,213 @@
+//! The station's one loop: take what waits, read it, route it, append it, hand it on.
+//!
+//! A batch is finished before the next begins, so nothing overtakes anything on its way to a conversation.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use moka::sync::Cache;
+use tokio::sync::mpsc;
+
+use super::normalize::normalize;
+use super::{Inbox, Parts, route};
+use crate::conversation::Waiting;
+use crate::graph::payload::Change;
+use crate::message::{Item, Sender};
+use crate::news::News;
+use crate::store::StoreError;
+use crate::store::conversations::ConversationRef;
+use crate::store::events::{Event, EventState, Process};
+
+/// Events taken at once.
+const BATCH: usize = 256;
+/// How often the database is searched for events that nobody holds.
+const PATROL: Duration = Duration::from_secs(2);
+/// Conversations remembered.
+const KNOWN: u64 = 200_000;
+
+/// Conversations that are ours: (account, sender) → conversation. Gone with the lease.
+pub(super) struct Known(Cache<(i64, Sender), ConversationRef>);
+
+impl Known {
+    pub fn get(&self, account_id: i64, sender: &Sender) -> Option<ConversationRef> {
+        self.0.get(&(account_id, sender.clone()))
+    }
+}
+
+pub(super) async fn run(parts: Parts, inbox: Inbox, mut queue: mpsc::Receiver<Event>) {
+    let known = Known(Cache::builder().max_capacity(KNOWN).time_to_idle(Duration::from_secs(1800)).build());
+    let mut news = parts.news.hear();
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        let spilled = inbox.spill().active;
+        let got = tokio::select! {
+            biased;
+            () = parts.stop.cancelled() => break,
+            got = queue.recv_many(&mut batch, BATCH), if !spilled || !queue.is_empty() => got,
+            // Work may lie in the database: at once if it spilled, else every now and then, or on news of it.
+            () = patrol(spilled, &mut news) => 0,
+        };
+        let outcome = if got > 0 {
+            let events = std::mem::take(&mut batch);
+            let size: usize = events.iter().map(|e| e.raw.len()).sum();
+            inbox.0.bytes.fetch_sub(size, Ordering::Relaxed);
+            match wait_for_others(&parts, events).await {
+                Ok(events) => process(&parts, &known, events).await,
+                Err(error) => Err(error),
+            }
+        } else {
+            from_database(&parts, &inbox, &known).await
+        };
+        match outcome {
+            Ok(()) => {}
+            Err(StoreError::Fenced) => break,
+            Err(error) => {
+                tracing::error!(%error, "the inbox could not work; it tries again");
+                // What was in hand is still open in the database, and ours: it is taken up from there.
+                inbox.spill().active = true;
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+        }
+    }
+}
+
+async fn patrol(spilled: bool, news: &mut tokio::sync::broadcast::Receiver<News>) {
+    if spilled {
+        return;
+    }
+    let work = async {
+        loop {
+            match news.recv().await {
+                Ok(News::Work | News::Lost) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
+                    return;
+                }
+                Ok(_) => {}
+                Err(tokio::sync::broadcast::error::RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(PATROL, work).await;
+}
+
+/// Works off what the database holds for nobody, and what did not fit into memory.
+async fn from_database(parts: &Parts, inbox: &Inbox, known: &Known) -> Result<(), StoreError> {
+    let spilled = std::mem::take(&mut inbox.spill().ids);
+    for ids in spilled.chunks(500) {
+        parts.store.release_events(ids).await.inspect_err(|_| inbox.spill().ids.extend_from_slice(ids))?;
+    }
+    let events = parts.store.claim_events(BATCH as u64).await?;
+    if events.is_empty() {
+        let mut spill = inbox.spill();
+        if spill.ids.is_empty() {
+            spill.active = false;
+        }
+        return Ok(());
+    }
+    process(parts, known, events).await
+}
+
+/// Of what just came in, the events whose people have an older open event in another instance's hands go back to the
+/// database: whoever is free takes them when the older ones are done.
+async fn wait_for_others(parts: &Parts, events: Vec<Event>) -> Result<Vec<Event>, StoreError> {
+    if !parts.store.is_shared() {
+        return Ok(events);
+    }
+    let lanes: Vec<i64> = events.iter().filter_map(|e| e.lane).collect();
+    let Some(newest) = events.iter().map(|e| e.id).max().filter(|_| !lanes.is_empty()) else {
+        return Ok(events);
+    };
+    let held = parts.store.lanes_held_elsewhere(&lanes, newest).await?;
+    if held.is_empty() {
+        return Ok(events);
+    }
+    let (later, now): (Vec<Event>, Vec<Event>) =
+        events.into_iter().partition(|e| e.lane.is_some_and(|lane| held.contains(&lane)));
+    parts.store.release_events(&later.iter().map(|e| e.id).collect::<Vec<_>>()).await?;
+    Ok(now)
+}
+
+async fn process(parts: &Parts, known: &Known, events: Vec<Event>) -> Result<(), StoreError> {
+    let now = parts.clock.now_ms();
+    let mut jobs: Vec<Process> = Vec::with_capacity(events.len());
+    for event in &events {
+        jobs.push(match read(event) {
+            Ok(items) => route::route(&parts.routing, known, event, items, now).await?,
+            Err(reason) => quarantine(event.id, reason, now),
+        });
+    }
+    let writes = jobs.iter().map(|job| parts.store.stations().write(job.clone()));
+    let outcomes = join_all(writes).await;
+    let mut elsewhere: HashMap<i64, Vec<i64>> = HashMap::new();
+    for (job, outcome) in jobs.into_iter().zip(outcomes) {
+        match outcome {
+            Ok(appended) => hand_on(parts, known, job, appended, &mut elsewhere),
+            // Its own data is at fault: trying again would not help, and would stop everything behind it.
+            Err(StoreError::Query(error)) => {
+                tracing::error!(event = job.event_id, error, "an event could not be stored as messages");
+                let aside = quarantine(job.event_id, "its messages could not be stored".into(), now);
+                parts.store.stations().write(aside).await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    for (owner, ids) in elsewhere {
+        if let Err(error) = parts.news.tell(News::Conversations { owner, ids }).await {
+            tracing::warn!(%error, owner, "another instance will find its messages by itself");
+        }
+    }
+    Ok(())
+}
+
+fn hand_on(
+    parts: &Parts,
+    known: &Known,
+    job: Process,
+    appended: Vec<Option<crate::store::messages::Appended>>,
+    elsewhere: &mut HashMap<i64, Vec<i64>>,
+) {
+    for (append, appended) in job.appends.into_iter().zip(appended) {
+        let Some(appended) = appended else { continue };
+        metrics::counter!("switchboard_messages_total", "direction" => "in", "chatbot" => append.place.chatbot_id)
+            .increment(1);
+        if !appended.mine {
+            elsewhere.extend(appended.owner.map(|owner| (owner, Vec::new())));
+            if let Some(ids) = appended.owner.and_then(|owner| elsewhere.get_mut(&owner)) {
+                ids.push(appended.conversation.id);
+            }
+            continue;
+        }
+        let was_known = append.known.is_some();
+        let key = (append.place.account_id, append.message.sender);
+        known.0.insert(key, appended.conversation.clone());
+        if append.note.is_some() {
+            parts.conversations.note(&appended, &append.message.text);
+        } else {
+            let waiting = Waiting {
+                message_id: appended.message_id,
+                wamid: append.message.wamid,
+                text: append.message.text,
+            };
+            parts.conversations.hand_on(&appended, was_known, waiting);
+        }
+    }
+}
+
+/// Reads an event; whatever it holds must not stop the station.
+fn read(event: &Event) -> Result<Vec<Item>, String> {
+    let change = Change {
+        entry_id: event.entry_id.clone(),
+        field: event.field.clone(),
+        phone_number_id: event.phone_number_id.clone(),
+        raw: event.raw.clone(),
+    };
+    catch_unwind(AssertUnwindSafe(|| normalize(&change))).map_err(|_| "reading it failed".to_owned())
+}
+
+fn quarantine(event_id: i64, reason: String, now: i64) -> Process {
+    metrics::counter!("switchboard_events_quarantined_total").increment(1);
+    let leave = Some((EventState::Quarantined, reason, None));
+    Process { event_id, appends: Vec::new(), statuses: Vec::new(), leave, now }
+}
