@@ -3,6 +3,8 @@
 //! The modules stand in the order the data falls, from spring to sea. A module imports only what stands
 //! below it in this list; `tests/architecture.rs` checks that.
 
+pub mod cli;
+pub mod app;
 pub mod sandbox;
 pub mod webhook;
 pub mod inbox;

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::graph::payload::{self, Change};
 use crate::graph::signature::{self, Signature};
 use crate::inbox::Inbox;
+use crate::news::{News, Newsroom};
 use crate::routing::Routing;
 use crate::runtime::Clock;
 use crate::secret;
@@ -36,6 +37,7 @@ pub struct Door(Arc<Parts>);
 struct Parts {
     store: Store,
     routing: Routing,
+    news: Newsroom,
     clock: Clock,
     /// The platform's app secrets, current first, with their fingerprints.
     secrets: Vec<(SecretString, String)>,
@@ -49,6 +51,7 @@ impl Door {
     pub fn new(
         store: Store,
         routing: Routing,
+        news: Newsroom,
         clock: Clock,
         secrets: Vec<SecretString>,
         verify_token: Option<SecretString>,
@@ -58,6 +61,7 @@ impl Door {
         Self(Arc::new(Parts {
             store,
             routing,
+            news,
             clock,
             secrets,
             verify_token,
@@ -232,16 +236,20 @@ impl Verified<'_> {
             }
         };
         let rows: Vec<Accept> = changes.into_iter().map(|c| self.row(c, unreadable.clone(), now)).collect();
+        let mut elsewhere = false;
         let writes = rows.iter().map(|row| door.0.store.door().try_write(row.clone()));
         for (row, id) in rows.iter().zip(join_all(writes).await) {
             let id = id?;
             metrics::counter!("switchboard_events_total", "new" => if id.is_some() { "yes" } else { "no" })
                 .increment(1);
-            if let (Some(id), None) = (id, &unreadable)
-                && let Some(inbox) = door.inbox()
-            {
-                inbox.hand_on(event(id, row.clone()));
+            match (id, door.inbox()) {
+                (Some(id), Some(inbox)) if unreadable.is_none() => inbox.hand_on(event(id, row.clone())),
+                (Some(_), None) => elsewhere = true,
+                _ => {}
             }
+        }
+        if elsewhere && let Err(error) = door.0.news.tell(News::Work).await {
+            tracing::debug!(%error, "the workers will find it by themselves");
         }
         Ok(Stored::Kept)
     }

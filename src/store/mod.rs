@@ -27,7 +27,7 @@ use sea_orm::{
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
-pub use connect::{Location, MigrateError, migrate_down, migrate_up, migration_status};
+pub use connect::{Location, MigrateError, SingleProcess, migrate_down, migrate_up, migration_status};
 use writer::Writer;
 
 /// Why a database call did not do its work.

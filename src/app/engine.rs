@@ -1,0 +1,269 @@
+//! The stations as one unit that lives as long as this instance's lease.
+//!
+//! When the lease is lost (the process was frozen, the database away), another instance takes over what this one
+//! owned. Then everything here stops, what was under way ends, and a new unit starts under a new name.
+
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::conversation::Conversations;
+use crate::graph::client::GraphClient;
+use crate::inbox::{self, Inbox};
+use crate::news::{News, Newsroom};
+use crate::outbox::Outbox;
+use crate::responder::Responders;
+use crate::routing::Routing;
+use crate::runtime::{Clock, Shutdown};
+use crate::store::instances::LEASE;
+use crate::store::{Store, StoreError};
+use crate::webhook::Door;
+
+/// Signs of life.
+const HEARTBEAT: Duration = Duration::from_secs(3);
+/// How often conversations are looked for that have work and nobody who does it.
+const PATROL: Duration = Duration::from_secs(4);
+/// Work that is younger is somebody's who is about to do it, in milliseconds.
+const GRACE: i64 = 5_000;
+/// How long what is under way may take when the lease is lost.
+const WIND_UP: Duration = Duration::from_secs(20);
+
+/// What the stations are made of.
+#[derive(Clone)]
+pub(super) struct Parts {
+    pub store: Store,
+    pub routing: Routing,
+    pub responders: Responders,
+    pub graph: GraphClient,
+    pub news: Newsroom,
+    pub clock: Clock,
+    pub door: Door,
+}
+
+/// Runs the stations. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    parts: Parts,
+    unit: Arc<RwLock<Option<Unit>>>,
+    ended: watch::Sender<bool>,
+}
+
+/// One life.
+#[derive(Clone)]
+struct Unit {
+    inbox: Inbox,
+    conversations: Conversations,
+    outbox: Outbox,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Engine {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self { parts, unit: Arc::default(), ended: watch::channel(false).0 }
+    }
+
+    fn unit(&self) -> Option<Unit> {
+        self.unit.read().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// The conversations, while there are any.
+    pub fn conversations(&self) -> Option<Conversations> {
+        self.unit().map(|unit| unit.conversations)
+    }
+
+    /// Whether nothing is on its way.
+    pub fn is_idle(&self) -> bool {
+        self.unit().is_some_and(|u| u.inbox.is_idle() && u.conversations.busy() == 0 && u.outbox.busy() == 0)
+    }
+
+    /// Lives one life after the other until the shutdown.
+    pub(super) async fn run(self, shutdown: Shutdown) {
+        while !shutdown.is_draining() {
+            match self.parts.store.join(&name()).await {
+                Ok(instance) => {
+                    tracing::info!(instance, "joined");
+                    self.live(&shutdown).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot join yet");
+                    tokio::select! {
+                        () = tokio::time::sleep(Duration::from_millis(500)) => {}
+                        () = shutdown.draining() => {}
+                    }
+                }
+            }
+        }
+        let _ = self.ended.send(true);
+    }
+
+    async fn live(&self, shutdown: &Shutdown) {
+        let unit = self.begin();
+        *self.unit.write().unwrap_or_else(|e| e.into_inner()) = Some(unit.clone());
+        self.parts.door.open_to(Some(unit.inbox.clone()));
+        let patrol = tokio::spawn(patrol(self.parts.clone(), unit.clone()));
+        tokio::select! {
+            () = heartbeat(&self.parts.store) => tracing::error!("the lease is lost: everything in hand is given up"),
+            () = shutdown.draining() => {}
+        }
+        self.parts.door.open_to(None);
+        unit.stop.cancel();
+        unit.tasks.close();
+        patrol.abort();
+        // While it ends in good order it still owns what it has.
+        tokio::select! {
+            _ = tokio::time::timeout(WIND_UP, unit.tasks.wait()) => {}
+            () = heartbeat(&self.parts.store) => {}
+            () = shutdown.killed() => {}
+        }
+        *self.unit.write().unwrap_or_else(|e| e.into_inner()) = None;
+        if let Err(error) = self.parts.store.leave().await {
+            tracing::warn!(%error, "what this instance owned is free when its lease ends");
+        }
+    }
+
+    fn begin(&self) -> Unit {
+        let parts = self.parts.clone();
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let outbox = Outbox::new(
+            parts.store.clone(),
+            parts.routing.clone(),
+            parts.graph.clone(),
+            parts.clock.clone(),
+            tasks.clone(),
+            stop.clone(),
+        );
+        let conversations = Conversations::new(
+            parts.store.clone(),
+            parts.routing.clone(),
+            parts.responders,
+            outbox.clone(),
+            parts.clock.clone(),
+            tasks.clone(),
+            stop.clone(),
+        );
+        let inbox = Inbox::start(inbox::Parts {
+            store: parts.store,
+            routing: parts.routing,
+            conversations: conversations.clone(),
+            news: parts.news,
+            clock: parts.clock,
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+        });
+        Unit { inbox, conversations, outbox, tasks, stop }
+    }
+
+    /// Waits for the end of the last life.
+    pub(super) async fn stopped(&self, within: Duration) {
+        if self.unit().is_some() {
+            let mut ended = self.ended.subscribe();
+            let _ = tokio::time::timeout(within, ended.wait_for(|ended| *ended)).await;
+        }
+    }
+}
+
+/// Ends when the lease is lost: another instance says so, or there was no word from the database for too long.
+async fn heartbeat(store: &Store) {
+    let lease = Duration::from_millis(LEASE.unsigned_abs());
+    let mut last = Instant::now();
+    loop {
+        tokio::time::sleep(HEARTBEAT).await;
+        let before = Instant::now();
+        match store.stay_alive().await {
+            Ok(true) => last = before,
+            Ok(false) => return,
+            // A lone instance has nobody who could take over.
+            Err(_) if !store.is_shared() || last.elapsed() < lease => {}
+            Err(error) => {
+                tracing::error!(%error, "no sign of life could be given");
+                return;
+            }
+        }
+    }
+}
+
+/// Finds open work of conversations: left by a dead instance, held until now, or told by another instance.
+async fn patrol(parts: Parts, unit: Unit) {
+    let mut news = parts.news.hear();
+    // At the start everything open is work.
+    let mut grace = 0;
+    loop {
+        if let Err(error) = search(&parts, &unit, parts.clock.now_ms() - grace + 1).await {
+            tracing::warn!(%error, "open conversations could not be looked for");
+        }
+        grace = GRACE;
+        let round = tokio::time::sleep(PATROL);
+        tokio::pin!(round);
+        loop {
+            tokio::select! {
+                () = &mut round => break,
+                told = news.recv() => match told {
+                    Ok(News::Conversations { owner, ids }) if owner == parts.store.instance() => {
+                        for id in ids {
+                            unit.conversations.forget(id);
+                            unit.outbox.recover(id);
+                            if let Err(error) = unit.conversations.recover(id).await {
+                                tracing::warn!(%error, conversation = id, "told of a conversation that cannot be read");
+                            }
+                        }
+                    }
+                    Ok(News::Work | News::Lost) | Err(broadcast::error::RecvError::Lagged(_)) => {
+                        grace = 0;
+                        break;
+                    }
+                    Ok(_) => {}
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
+            }
+        }
+    }
+}
+
+async fn search(parts: &Parts, unit: &Unit, older_than: i64) -> Result<(), StoreError> {
+    for id in parts.store.claim_conversations(older_than).await? {
+        unit.conversations.recover(id).await?;
+    }
+    Ok(())
+}
+
+/// Keeps routes fresh.
+pub(super) async fn hear(routing: Routing, mut news: broadcast::Receiver<News>) {
+    loop {
+        match news.recv().await {
+            Ok(News::Routes(number)) => routing.forget(&number).await,
+            Ok(News::Lost) | Err(broadcast::error::RecvError::Lagged(_)) => routing.forget_all(),
+            Ok(_) => {}
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+/// House-keeping: SQLite's checkpoints, old marks, the metrics' own.
+pub(super) async fn tidy(store: Store, clock: Clock, metrics: PrometheusHandle) {
+    let mut round = 0_u64;
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        round += 1;
+        if let Err(error) = store.checkpoint().await {
+            tracing::debug!(%error, "no checkpoint this time");
+        }
+        if round.is_multiple_of(5) {
+            metrics.run_upkeep();
+        }
+        if round.is_multiple_of(3_600)
+            && let Err(error) = store.sweep(clock.now_ms()).await
+        {
+            tracing::warn!(%error, "old marks could not be swept");
+        }
+    }
+}
+
+fn name() -> String {
+    format!("{} {}", std::env::var("HOSTNAME").unwrap_or_default(), std::process::id())
+}

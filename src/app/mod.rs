@@ -1,0 +1,252 @@
+//! The composition root: the only place that knows everything. A configuration and a bound listener become a running
+//! service.
+
+mod engine;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_web::{HttpServer, web};
+use tokio::task::JoinHandle;
+use tracing_actix_web::TracingLogger;
+use url::Url;
+
+use crate::config::Config;
+use crate::graph::client::GraphClient;
+use crate::news::Newsroom;
+use crate::responder::Responders;
+use crate::routing::Routing;
+use crate::runtime::{self, Clock, Shutdown};
+use crate::secret::Ring;
+use crate::store::{Location, MigrateError, SingleProcess, Store, StoreError, migrate_up};
+use crate::webhook::{self, Door};
+use crate::{config, telemetry};
+use engine::Engine;
+
+/// How long a stop may take before what is still under way is left to the database.
+const DRAIN: Duration = Duration::from_secs(12);
+
+/// What this process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Takes webhooks in, serves the API, and works.
+    All,
+    /// Takes webhooks in and serves the API only.
+    Web,
+    /// Works only; still answers `/health`, `/ready` and `/metrics`.
+    Worker,
+}
+
+/// Choices of a start that are not settings.
+#[derive(Clone)]
+pub struct Options {
+    /// Whether the schema is brought up to date first.
+    pub migrate: bool,
+    /// What this process does.
+    pub role: Role,
+    /// The time.
+    pub clock: Clock,
+    /// More pages, from those who sit above: the sandbox's phone in `demo`.
+    pub more: Option<Arc<dyn Fn(&mut web::ServiceConfig) + Send + Sync>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { migrate: true, role: Role::All, clock: Clock::system(), more: None }
+    }
+}
+
+/// Why a start failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting that was not understood.
+    #[error("{0}")]
+    Setting(String),
+    /// The keys that seal secrets.
+    #[error("SWITCHBOARD_KEYS: {0}")]
+    Keys(#[from] crate::secret::SecretError),
+    /// The schema.
+    #[error("the database cannot be prepared: {0}")]
+    Migrate(#[from] MigrateError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The port, or a socket.
+    #[error("cannot listen: {0}")]
+    Listen(#[from] std::io::Error),
+    /// The client of outgoing calls.
+    #[error("cannot make an HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+    /// The metrics recorder.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::TelemetryError),
+}
+
+/// A service that runs.
+pub struct Running {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// The database, for tests and for `demo`.
+    pub store: Store,
+    /// Number → accounts.
+    pub routing: Routing,
+    /// What seals secrets.
+    pub ring: Arc<Ring>,
+    engine: Engine,
+    shutdown: Shutdown,
+    server: actix_web::dev::ServerHandle,
+    serving: JoinHandle<std::io::Result<()>>,
+    background: Vec<JoinHandle<()>>,
+    _single: Option<SingleProcess>,
+}
+
+/// Starts everything on `listener`.
+pub async fn start(config: &Config, listener: TcpListener, options: Options) -> Result<Running, StartError> {
+    use secrecy::ExposeSecret;
+    let location =
+        Location::parse(config.storage.database_url.expose_secret()).map_err(StartError::Setting)?;
+    let single = location.claim()?;
+    if options.migrate {
+        migrate_up(&location).await?;
+    }
+    let shutdown = Shutdown::new();
+    let metrics = telemetry::metrics()?;
+    let store = Store::open(&location).await?;
+    store.ensure_default_tenant(options.clock.now_ms()).await?;
+    let ring = Arc::new(config.ring()?);
+    let news = Newsroom::open(store.clone(), shutdown.drain_token());
+    let routing = Routing::new(store.clone(), ring.clone(), news.clone());
+    let graph = GraphClient::new(
+        url("GRAPH_API_BASE_URL", &config.meta.graph_api_base_url)?,
+        &config.meta.graph_api_version,
+        runtime::http_client(Duration::from_secs(30)).build()?,
+    );
+    let base = config.responder.response_api_base_url.as_deref();
+    let responders = Responders::new(
+        base.map(|text| url("RESPONSE_API_BASE_URL", text)).transpose()?,
+        config.responder.response_api_path.clone(),
+        config.allow_private_responders(),
+    )?;
+    let door = Door::new(
+        store.clone(),
+        routing.clone(),
+        news.clone(),
+        options.clock.clone(),
+        config.meta.facebook_app_secret.all().to_vec(),
+        config.meta.whatsapp_verify_token.clone(),
+        config.meta.allow_unsigned_webhooks,
+    );
+    let engine = Engine::new(engine::Parts {
+        store: store.clone(),
+        routing: routing.clone(),
+        responders,
+        graph,
+        news: news.clone(),
+        clock: options.clock.clone(),
+        door: door.clone(),
+    });
+
+    let addr = listener.local_addr()?;
+    let role = options.role;
+    let more = options.more.clone();
+    let (door_data, store_data) = (web::Data::new(door), web::Data::new(store.clone()));
+    let server = HttpServer::new(move || {
+        let more = more.clone();
+        let mut app = actix_web::App::new()
+            .wrap(TracingLogger::<telemetry::RequestSpan>::new())
+            .app_data(door_data.clone())
+            .app_data(store_data.clone());
+        if role != Role::Worker {
+            app = app.configure(webhook::configure);
+            if let Some(more) = more {
+                app = app.configure(move |config| more(config));
+            }
+        }
+        app
+    })
+    .keep_alive(Duration::from_secs(75))
+    .shutdown_timeout(DRAIN.as_secs())
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    let handle = server.handle();
+    let serving = tokio::spawn(server);
+
+    let mut background = vec![
+        tokio::spawn(engine::hear(routing.clone(), news.hear())),
+        tokio::spawn(engine::tidy(store.clone(), options.clock.clone(), metrics)),
+    ];
+    if role != Role::Web {
+        background.push(tokio::spawn(engine.clone().run(shutdown.clone())));
+    }
+    Ok(Running {
+        addr,
+        store,
+        routing,
+        ring,
+        engine,
+        shutdown,
+        server: handle,
+        serving,
+        background,
+        _single: single,
+    })
+}
+
+fn url(name: &str, text: &str) -> Result<Url, StartError> {
+    Url::parse(text).map_err(|e| StartError::Setting(format!("{name}: {e}")))
+}
+
+impl Running {
+    /// Its address for callers on this machine.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// Waits until nothing is on its way any more: inbox, conversations and outbox are empty. False: not in time.
+    pub async fn idle(&self, within: Duration) -> bool {
+        let end = Instant::now() + within;
+        let mut quiet = 0;
+        while Instant::now() < end {
+            quiet = if self.engine.is_idle() { quiet + 1 } else { 0 };
+            if quiet == 3 {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        false
+    }
+
+    /// Runs until a signal says otherwise; then drains.
+    pub async fn until_stopped(self) -> Result<(), std::io::Error> {
+        let signals = self.shutdown.on_signals()?;
+        tokio::spawn(signals);
+        self.shutdown.draining().await;
+        let killed = self.shutdown.clone();
+        tokio::select! {
+            () = self.stop() => {}
+            () = killed.killed() => {}
+        }
+        Ok(())
+    }
+
+    /// Takes nothing new, finishes what is in hand within its time, leaves the rest to the database.
+    pub async fn stop(self) {
+        let end = Instant::now() + DRAIN;
+        self.shutdown.drain();
+        self.server.stop(true).await;
+        self.engine.stopped(end.saturating_duration_since(Instant::now())).await;
+        for task in &self.background {
+            task.abort();
+        }
+        let _ = self.serving.await;
+        self.store.close().await;
+    }
+}
+
+/// The settings, from the process's variables and `.env`.
+pub fn settings() -> Result<(Config, config::Variables), config::ConfigError> {
+    let variables = config::process_variables()?;
+    Ok((Config::load(&variables)?, variables))
+}

@@ -1,0 +1,222 @@
+//! A world for one test: a database, stand-ins of Meta and of the response API, and the service itself.
+
+pub mod postgres;
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use switchboard::app::{self, Options, Running};
+use switchboard::config::Config;
+use switchboard::routing::{VERIFY_TOKEN, chatbot_key_place, sealed_place};
+use switchboard::runtime::Clock;
+use switchboard::sandbox::graph::GraphStandIn;
+use switchboard::sandbox::response_api::ResponseApiStandIn;
+use switchboard::sandbox::webhook::{self, Answer, Change, Incoming, Sender};
+use switchboard::store::accounts::Account;
+use switchboard::store::chatbots::Chatbot;
+use switchboard::store::tenants::Audit;
+
+/// The platform's app secret in tests.
+pub const APP_SECRET: &str = "the-platforms-app-secret";
+/// The platform key in tests.
+pub const ADMIN_KEY: &str = "test-admin-key-0123456789";
+/// The two numbers of the examples.
+pub const SHOP: &str = "123456789";
+pub const HELP: &str = "987654321";
+/// Longest wait for something that should come at once.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// A database that outlives the service, so that a test may restart it.
+pub enum Db {
+    /// A file in a folder of its own.
+    Sqlite(tempfile::TempDir),
+    /// A database of its own on a server.
+    Postgres(postgres::Database, tempfile::TempDir),
+}
+
+impl Db {
+    pub fn sqlite() -> Self {
+        Self::Sqlite(tempfile::tempdir().unwrap())
+    }
+
+    pub async fn postgres() -> Option<Self> {
+        Some(Self::Postgres(postgres::database().await?, tempfile::tempdir().unwrap()))
+    }
+
+    pub fn url(&self) -> String {
+        match self {
+            Self::Sqlite(folder) => format!("sqlite://{}/test.db?mode=rwc", folder.path().display()),
+            Self::Postgres(database, _) => database.url.clone(),
+        }
+    }
+}
+
+/// The world outside, kept over restarts of the service.
+pub struct World {
+    pub db: Db,
+    pub graph: GraphStandIn,
+    pub responder: ResponseApiStandIn,
+    pub clock: Clock,
+}
+
+impl World {
+    pub fn new(db: Db) -> Self {
+        Self {
+            db,
+            graph: GraphStandIn::start().unwrap(),
+            responder: ResponseApiStandIn::start().unwrap(),
+            clock: Clock::system(),
+        }
+    }
+
+    pub fn variables(&self) -> BTreeMap<String, String> {
+        [
+            ("DATABASE_URL", self.db.url()),
+            ("FACEBOOK_APP_SECRET", APP_SECRET.into()),
+            ("WHATSAPP_VERIFY_TOKEN", "the-shared-verify-token".into()),
+            ("GRAPH_API_BASE_URL", self.graph.base_url.clone()),
+            ("RESPONSE_API_BASE_URL", self.responder.base_url.clone()),
+            ("SWITCHBOARD_KEYS", "a-test-key-that-is-long-enough-to-be-one".into()),
+            ("SWITCHBOARD_ADMIN_API_KEY", ADMIN_KEY.into()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+    }
+
+    /// Starts an instance of the service.
+    pub async fn start(&self) -> Service {
+        self.start_with(&[]).await
+    }
+
+    /// Starts an instance with more, or other, variables.
+    pub async fn start_with(&self, more: &[(&str, &str)]) -> Service {
+        let mut variables = self.variables();
+        variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let config = Config::load(&variables).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let options = Options { clock: self.clock.clone(), ..Options::default() };
+        let running = app::start(&config, listener, options).await.unwrap();
+        let meta = Sender::new(format!("{}/webhook", running.url()), APP_SECRET).unwrap();
+        Service { running, meta }
+    }
+}
+
+/// A running instance, and Meta's deliveries to it.
+pub struct Service {
+    pub running: Running,
+    pub meta: Sender,
+}
+
+/// A chatbot on a number, as a test wants it.
+pub struct Onboard<'a> {
+    pub tenant: &'a str,
+    pub chatbot: &'a str,
+    pub number: &'a str,
+    pub app_secret: Option<&'a str>,
+    pub mode: &'a str,
+    pub status: &'a str,
+    pub change: fn(&mut Chatbot),
+}
+
+impl Default for Onboard<'_> {
+    fn default() -> Self {
+        Self {
+            tenant: "default",
+            chatbot: "ecommerce-chatbot-id",
+            number: SHOP,
+            app_secret: None,
+            mode: "all",
+            status: "active",
+            change: |_| {},
+        }
+    }
+}
+
+impl Service {
+    /// Puts a chatbot on a number, straight into the database. Answers come at once: no coalescing.
+    pub async fn onboard(&self, wish: Onboard<'_>) -> i64 {
+        let (store, ring) = (&self.running.store, &self.running.ring);
+        let now = 1_700_000_000_000;
+        let line = |action| Audit { tenant: Some(wish.tenant), actor: "test", action, target: "", now };
+        if store.tenant(wish.tenant).await.unwrap().is_none() {
+            store.create_tenant(wish.tenant, wish.tenant, &[], &line("tenant.create")).await.unwrap();
+        }
+        let mut chatbot = Chatbot::new(wish.chatbot, wish.tenant, now);
+        chatbot.coalesce_ms = 0;
+        chatbot.api_key = Some(
+            ring.seal(format!("key-of-{}", wish.chatbot), &chatbot_key_place(wish.tenant, wish.chatbot)),
+        );
+        (wish.change)(&mut chatbot);
+        let mut account = Account {
+            id: 0,
+            tenant_id: wish.tenant.into(),
+            transport: "cloud".into(),
+            chatbot_id: wish.chatbot.into(),
+            phone_number_id: wish.number.into(),
+            business_account_id: format!("waba-{}", wish.number),
+            display_phone_number: None,
+            webhook_url: None,
+            verify_token_hash: ring.keyed_hash(VERIFY_TOKEN, &verify_token(wish.chatbot)),
+            verify_token: String::new(),
+            access_token: String::new(),
+            app_secret: None,
+            previous_app_secret: None,
+            mode: wish.mode.into(),
+            status: wish.status.into(),
+            status_reason: None,
+            verified_at: None,
+            checks: None,
+            checked_at: None,
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+        };
+        account.verify_token = ring.seal(verify_token(wish.chatbot), &sealed_place(&account, "verify_token"));
+        account.access_token = ring.seal(token(wish.chatbot), &sealed_place(&account, "access_token"));
+        account.app_secret = wish.app_secret.map(|s| ring.seal(s, &sealed_place(&account, "app_secret")));
+        let id = store.save_account(&account, Some(&chatbot), None, &line("account.create")).await.unwrap();
+        self.running.routing.changed(wish.number).await;
+        id
+    }
+
+    /// Meta delivers a text; it must be acknowledged.
+    pub async fn text(&self, number: &str, from: &str, text: &str) {
+        self.deliver(number, [Incoming::text(from, text)]).await;
+    }
+
+    /// Meta delivers messages in one body; it must be acknowledged.
+    pub async fn deliver(&self, number: &str, messages: impl IntoIterator<Item = Incoming>) {
+        let change = messages.into_iter().fold(Change::new(number), Change::message);
+        let answer = self.post(webhook::body(&[change.waba(&format!("waba-{number}"))])).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+
+    /// Meta delivers this body.
+    pub async fn post(&self, body: String) -> Answer {
+        self.meta.send(body).await.unwrap()
+    }
+
+    /// Nothing is on its way any more.
+    pub async fn settle(&self) {
+        assert!(self.running.idle(SOON).await, "work is left");
+    }
+}
+
+/// The verify token of a chatbot's account.
+pub fn verify_token(chatbot: &str) -> String {
+    format!("verify-{chatbot}")
+}
+
+/// The access token of a chatbot's account.
+pub fn token(chatbot: &str) -> String {
+    format!("token-of-{chatbot}")
+}
+
+/// A secret, for calls that take one.
+#[allow(dead_code)]
+pub fn secret(text: &str) -> SecretString {
+    text.to_owned().into()
+}

@@ -1,0 +1,31 @@
+//! The real service on real sockets and real databases, with stand-ins for the world outside.
+
+mod harness;
+mod main_job;
+
+/// Makes `name::sqlite` and `name::postgres` of one test over a [`harness::Db`].
+#[macro_export]
+macro_rules! on_both_databases {
+    ($(#[$meta:meta])* async fn $name:ident($db:ident: Db) $body:block) => {
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            async fn test($db: $crate::harness::Db) $body
+
+            $(#[$meta])*
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                test($crate::harness::Db::sqlite()).await;
+            }
+
+            $(#[$meta])*
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                if let Some(db) = $crate::harness::Db::postgres().await {
+                    test(db).await;
+                }
+            }
+        }
+    };
+}
