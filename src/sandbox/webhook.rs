@@ -352,9 +352,7 @@ fn media(mime_type: &str) -> Value {
 
 /// Meta leaves absent things out; it never writes null.
 fn set(object: &mut Value, key: &str, value: &Option<String>) {
-    if let Some(value) = value {
-        object[key] = value.as_str().into();
-    }
+    value.iter().for_each(|value| object[key] = value.as_str().into());
 }
 
 #[cfg(test)]
