@@ -2,6 +2,7 @@
 
 mod harness;
 mod main_job;
+mod pg_harness;
 
 /// Makes `name::sqlite` and `name::postgres` of one test over a [`harness::Db`].
 #[macro_export]

@@ -1,8 +1,6 @@
 //! The PostgreSQL harness itself: fresh databases, apart from each other, gone at the end.
 
-#[path = "it/harness/postgres.rs"]
-mod postgres;
-
+use crate::harness::postgres;
 use sqlx::{Connection, Executor, PgConnection};
 
 async fn count(connection: &mut PgConnection, question: &'static str) -> i64 {

@@ -33,7 +33,7 @@ pub enum Db {
     /// A file in a folder of its own.
     Sqlite(tempfile::TempDir),
     /// A database of its own on a server.
-    Postgres(postgres::Database, tempfile::TempDir),
+    Postgres(postgres::Database),
 }
 
 impl Db {
@@ -42,13 +42,13 @@ impl Db {
     }
 
     pub async fn postgres() -> Option<Self> {
-        Some(Self::Postgres(postgres::database().await?, tempfile::tempdir().unwrap()))
+        Some(Self::Postgres(postgres::database().await?))
     }
 
     pub fn url(&self) -> String {
         match self {
             Self::Sqlite(folder) => format!("sqlite://{}/test.db?mode=rwc", folder.path().display()),
-            Self::Postgres(database, _) => database.url.clone(),
+            Self::Postgres(database) => database.url.clone(),
         }
     }
 }
