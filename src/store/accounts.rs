@@ -130,6 +130,11 @@ impl Store {
         Ok(!self.find_accounts(&which, values).await?.is_empty())
     }
 
+    /// All accounts that are not deleted, of every tenant: for those who look after the whole.
+    pub async fn every_account(&self) -> Result<Vec<Account>, StoreError> {
+        self.find_accounts("deleted_at is null order by id", []).await
+    }
+
     /// One account.
     pub async fn account(&self, id: i64) -> Result<Option<Account>, StoreError> {
         Ok(self.find_accounts("id = $1", [id.into()]).await?.pop())
