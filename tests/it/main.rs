@@ -1,5 +1,6 @@
 //! The real service on real sockets and real databases, with stand-ins for the world outside.
 
+mod crash;
 mod harness;
 mod main_job;
 mod pg_harness;

@@ -1,6 +1,7 @@
 //! A world for one test: a database, stand-ins of Meta and of the response API, and the service itself.
 
 pub mod postgres;
+pub mod process;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;

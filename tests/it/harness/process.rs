@@ -1,0 +1,75 @@
+//! An instance as a process of its own, for tests that kill it.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use switchboard::sandbox::webhook::Sender;
+
+use super::{APP_SECRET, World};
+
+/// `switchboard serve` in a process.
+pub struct Process {
+    pub port: u16,
+    child: Option<Child>,
+    variables: Vec<(String, String)>,
+}
+
+impl Process {
+    /// A process that is not started yet, with a port of its own.
+    pub fn new(world: &World) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self { port, child: None, variables: world.variables().into_iter().collect() }
+    }
+
+    pub fn start(&mut self) {
+        let child = Command::new(env!("CARGO_BIN_EXE_switchboard"))
+            .arg("serve")
+            .env_clear()
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .env("PORT", self.port.to_string())
+            .env("RUST_LOG", "error")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.child = Some(child);
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// SIGTERM; how long it took to end, and whether it ended well.
+    pub fn terminate(&mut self) -> (Duration, bool) {
+        let mut child = self.child.take().unwrap();
+        let started = Instant::now();
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        let status = child.wait().unwrap();
+        (started.elapsed(), status.success())
+    }
+
+    pub fn meta(&self) -> Sender {
+        Sender::new(format!("http://127.0.0.1:{}/webhook", self.port), APP_SECRET).unwrap()
+    }
+
+    /// Waits until it answers.
+    pub async fn ready(&self) {
+        let end = Instant::now() + super::SOON;
+        while self.meta().verify("the-shared-verify-token", "1").await.is_err() {
+            assert!(Instant::now() < end, "the process does not answer");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
