@@ -3,6 +3,7 @@
 //! A body is [`Unverified`] until a secret is found that signed its exact bytes; only a [`Verified`] one is read.
 
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -23,6 +24,8 @@ use crate::store::{Store, StoreError};
 
 /// Largest body, in bytes; Meta sends up to 3 MB.
 pub const MAX_BODY: usize = 3 << 20;
+/// How long Meta is kept waiting for a commit; after that it comes again.
+const COMMIT: Duration = Duration::from_millis(1_900);
 /// Longest challenge that is echoed, in bytes.
 const MAX_CHALLENGE: usize = 1_024;
 /// Bytes hashed at most for a body whose signer it does not name itself.
@@ -235,23 +238,17 @@ impl Verified<'_> {
                 (vec![whole], Some(error.to_string()))
             }
         };
-        let rows: Vec<Accept> = changes.into_iter().map(|c| self.row(c, unreadable.clone(), now)).collect();
-        let mut elsewhere = false;
-        let writes = rows.iter().map(|row| door.0.store.door().try_write(row.clone()));
-        for (row, id) in rows.iter().zip(join_all(writes).await) {
-            let id = id?;
-            metrics::counter!("switchboard_events_total", "new" => if id.is_some() { "yes" } else { "no" })
-                .increment(1);
-            match (id, door.inbox()) {
-                (Some(id), Some(inbox)) if unreadable.is_none() => inbox.hand_on(event(id, row.clone())),
-                (Some(_), None) => elsewhere = true,
-                _ => {}
+        // In tasks of their own: a row that is committed must be handed on, even if Meta hangs up meanwhile.
+        let rows = changes.into_iter().map(|change| self.row(change, unreadable.clone(), now));
+        let stored: Vec<_> = rows.map(|row| tokio::spawn(store_row(door.clone(), row))).collect();
+        let all = async {
+            for outcome in join_all(stored).await {
+                outcome.map_err(|e| StoreError::Unavailable(e.to_string()))??;
             }
-        }
-        if elsewhere && let Err(error) = door.0.news.tell(News::Work).await {
-            tracing::debug!(%error, "the workers will find it by themselves");
-        }
-        Ok(Stored::Kept)
+            Ok(Stored::Kept)
+        };
+        let late = |_| StoreError::Unavailable("no commit within two seconds".into());
+        tokio::time::timeout(COMMIT, all).await.map_err(late)?
     }
 
     fn row(&self, change: Change, unreadable: Option<String>, now: i64) -> Accept {
@@ -273,6 +270,23 @@ impl Verified<'_> {
             unreadable,
         }
     }
+}
+
+/// Commits a row, and hands it on if it is new.
+async fn store_row(door: Door, row: Accept) -> Result<(), StoreError> {
+    let id = door.0.store.door().try_write(row.clone()).await?;
+    metrics::counter!("switchboard_events_total", "new" => if id.is_some() { "yes" } else { "no" })
+        .increment(1);
+    let Some(id) = id.filter(|_| row.unreadable.is_none()) else { return Ok(()) };
+    match door.inbox() {
+        Some(inbox) => inbox.hand_on(event(id, row)),
+        None => {
+            if let Err(error) = door.0.news.tell(News::Work).await {
+                tracing::debug!(%error, "the workers will find it by themselves");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Names from a body fit their columns; nothing that long is a name we know.

@@ -9,7 +9,7 @@ use crate::graph::errors;
 use crate::message::{Inbound, Item, StatusUpdate};
 use crate::routing::{Account, Routing};
 use crate::store::StoreError;
-use crate::store::events::{Event, EventState, Process};
+use crate::store::events::{End, Event, EventState, Process};
 use crate::store::messages::Append;
 use crate::store::statuses::ApplyStatus;
 
@@ -25,22 +25,24 @@ pub(super) async fn route(
     now: i64,
 ) -> Result<Process, StoreError> {
     let mut process =
-        Process { event_id: event.id, appends: Vec::new(), statuses: Vec::new(), leave: None, now };
+        Process { event_id: event.id, appends: Vec::new(), statuses: Vec::new(), end: End::Done, now };
     let Some(number) = &event.phone_number_id else {
         let tenant = match routing.accounts_of_business(&event.entry_id).await? {
             accounts if accounts.is_empty() => None,
             accounts => Some(accounts[0].place.tenant_id.clone()),
         };
-        process.leave = Some((EventState::Ignored, reason_of(&items, event), tenant));
+        process.end = End::Left(EventState::Ignored, reason_of(&items, event), tenant);
         return Ok(process);
     };
     let all = routing.accounts(number).await?;
     let present: Vec<&Arc<Account>> = all.iter().filter(|a| !a.deleted).collect();
     if present.is_empty() {
-        process.leave = Some(match all.first() {
-            Some(gone) => (EventState::Parked, "account_deleted".into(), Some(gone.place.tenant_id.clone())),
-            None => (EventState::Unroutable, "no account has this number".into(), None),
-        });
+        process.end = match all.first() {
+            Some(gone) => {
+                End::Left(EventState::Parked, "account_deleted".into(), Some(gone.place.tenant_id.clone()))
+            }
+            None => End::Left(EventState::Unroutable, "no account has this number".into(), None),
+        };
         return Ok(process);
     }
     let (heard, refused): (Vec<_>, Vec<_>) =
@@ -51,7 +53,7 @@ pub(super) async fn route(
     }
     let Some(first) = heard.first() else {
         let tenant = refused.first().map(|a| a.place.tenant_id.clone());
-        process.leave = Some((EventState::Refused, "signed by another app's secret".into(), tenant));
+        process.end = End::Left(EventState::Refused, "signed by another app's secret".into(), tenant);
         return Ok(process);
     };
     let tenant = first.place.tenant_id.clone();
@@ -82,9 +84,9 @@ pub(super) async fn route(
     }
     if let Some(account) = parked.first().filter(|_| told) {
         let why = format!("account_{:?}", account.status).to_lowercase();
-        process.leave = Some((EventState::Parked, why, Some(tenant)));
+        process.end = End::Left(EventState::Parked, why, Some(tenant));
     } else if !told {
-        process.leave = Some((EventState::Ignored, reason_of(&items, event), Some(tenant)));
+        process.end = End::Left(EventState::Ignored, reason_of(&items, event), Some(tenant));
     }
     Ok(process)
 }

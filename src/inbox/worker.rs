@@ -19,12 +19,16 @@ use crate::message::{Item, Sender};
 use crate::news::News;
 use crate::store::StoreError;
 use crate::store::conversations::ConversationRef;
-use crate::store::events::{Event, EventState, Process};
+use crate::store::events::{End, Event, EventState, Process};
 
 /// Events taken at once.
 const BATCH: usize = 256;
 /// How often the database is searched for events that nobody holds.
 const PATROL: Duration = Duration::from_secs(2);
+/// Pause before the database is tried again.
+const PAUSE: Duration = Duration::from_millis(300);
+/// An event of ours that is open for so long never reached memory, in milliseconds.
+const FORGOTTEN: i64 = 60_000;
 /// Conversations remembered.
 const KNOWN: u64 = 200_000;
 
@@ -50,25 +54,31 @@ pub(super) async fn run(parts: Parts, inbox: Inbox, mut queue: mpsc::Receiver<Ev
             // Work may lie in the database: at once if it spilled, else every now and then, or on news of it.
             () = patrol(spilled, &mut news) => 0,
         };
-        let outcome = if got > 0 {
+        let events = if got > 0 {
             let events = std::mem::take(&mut batch);
             let size: usize = events.iter().map(|e| e.raw.len()).sum();
             inbox.0.bytes.fetch_sub(size, Ordering::Relaxed);
-            match wait_for_others(&parts, events).await {
-                Ok(events) => process(&parts, &known, events).await,
-                Err(error) => Err(error),
-            }
+            events
         } else {
-            from_database(&parts, &inbox, &known).await
+            match from_database(&parts, &inbox).await {
+                Ok(events) => events,
+                Err(error) => {
+                    tracing::warn!(%error, "the inbox cannot look into the database");
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            }
         };
-        match outcome {
-            Ok(()) => {}
-            Err(StoreError::Fenced) => break,
-            Err(error) => {
-                tracing::error!(%error, "the inbox could not work; it tries again");
-                // What was in hand is still open in the database, and ours: it is taken up from there.
-                inbox.spill().active = true;
-                tokio::time::sleep(Duration::from_millis(300)).await;
+        // These are ours until they are processed: the database's absence is waited for.
+        loop {
+            match process(&parts, &known, &events, got > 0).await {
+                Ok(()) => break,
+                Err(StoreError::Fenced) => return,
+                Err(_) if parts.stop.is_cancelled() => return,
+                Err(error) => {
+                    tracing::warn!(%error, "the inbox waits for the database");
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         }
     }
@@ -92,51 +102,50 @@ async fn patrol(spilled: bool, news: &mut tokio::sync::broadcast::Receiver<News>
     let _ = tokio::time::timeout(PATROL, work).await;
 }
 
-/// Works off what the database holds for nobody, and what did not fit into memory.
-async fn from_database(parts: &Parts, inbox: &Inbox, known: &Known) -> Result<(), StoreError> {
+/// What the database holds for nobody, and what did not fit into memory.
+async fn from_database(parts: &Parts, inbox: &Inbox) -> Result<Vec<Event>, StoreError> {
     let spilled = std::mem::take(&mut inbox.spill().ids);
     for ids in spilled.chunks(500) {
         parts.store.release_events(ids).await.inspect_err(|_| inbox.spill().ids.extend_from_slice(ids))?;
     }
-    let events = parts.store.claim_events(BATCH as u64).await?;
+    let events = parts.store.claim_events(BATCH as u64, parts.clock.now_ms() - FORGOTTEN).await?;
     if events.is_empty() {
         let mut spill = inbox.spill();
         if spill.ids.is_empty() {
             spill.active = false;
         }
-        return Ok(());
     }
-    process(parts, known, events).await
+    Ok(events)
 }
 
 /// Of what just came in, the events whose people have an older open event in another instance's hands go back to the
 /// database: whoever is free takes them when the older ones are done.
-async fn wait_for_others(parts: &Parts, events: Vec<Event>) -> Result<Vec<Event>, StoreError> {
-    if !parts.store.is_shared() {
-        return Ok(events);
-    }
+async fn wait_for_others<'a>(parts: &Parts, events: &'a [Event]) -> Result<Vec<&'a Event>, StoreError> {
     let lanes: Vec<i64> = events.iter().filter_map(|e| e.lane).collect();
-    let Some(newest) = events.iter().map(|e| e.id).max().filter(|_| !lanes.is_empty()) else {
-        return Ok(events);
-    };
-    let held = parts.store.lanes_held_elsewhere(&lanes, newest).await?;
-    if held.is_empty() {
-        return Ok(events);
+    if !parts.store.is_shared() || lanes.is_empty() {
+        return Ok(events.iter().collect());
     }
-    let (later, now): (Vec<Event>, Vec<Event>) =
-        events.into_iter().partition(|e| e.lane.is_some_and(|lane| held.contains(&lane)));
-    parts.store.release_events(&later.iter().map(|e| e.id).collect::<Vec<_>>()).await?;
+    let newest = events.iter().map(|e| e.id).max().unwrap_or_default();
+    let held = parts.store.lanes_held_elsewhere(&lanes, newest).await?;
+    let (later, now): (Vec<&Event>, Vec<&Event>) =
+        events.iter().partition(|e| e.lane.is_some_and(|lane| held.contains(&lane)));
+    if !later.is_empty() {
+        parts.store.release_events(&later.iter().map(|e| e.id).collect::<Vec<_>>()).await?;
+    }
     Ok(now)
 }
 
-async fn process(parts: &Parts, known: &Known, events: Vec<Event>) -> Result<(), StoreError> {
+async fn process(parts: &Parts, known: &Known, events: &[Event], fresh: bool) -> Result<(), StoreError> {
+    let events = if fresh { wait_for_others(parts, events).await? } else { events.iter().collect() };
     let now = parts.clock.now_ms();
     let mut jobs: Vec<Process> = Vec::with_capacity(events.len());
-    for event in &events {
-        jobs.push(match read(event) {
-            Ok(items) => route::route(&parts.routing, known, event, items, now).await?,
-            Err(reason) => quarantine(event.id, reason, now),
-        });
+    for event in events {
+        match read(event) {
+            Ok(items) => {
+                jobs.extend(route::route(&parts.routing, known, event, items, now).await?.in_pieces())
+            }
+            Err(reason) => jobs.push(quarantine(event.id, reason, now)),
+        }
     }
     let writes = jobs.iter().map(|job| parts.store.stations().write(job.clone()));
     let outcomes = join_all(writes).await;
@@ -208,6 +217,6 @@ fn read(event: &Event) -> Result<Vec<Item>, String> {
 
 fn quarantine(event_id: i64, reason: String, now: i64) -> Process {
     metrics::counter!("switchboard_events_quarantined_total").increment(1);
-    let leave = Some((EventState::Quarantined, reason, None));
-    Process { event_id, appends: Vec::new(), statuses: Vec::new(), leave, now }
+    let end = End::Left(EventState::Quarantined, reason, None);
+    Process { event_id, appends: Vec::new(), statuses: Vec::new(), end, now }
 }

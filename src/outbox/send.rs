@@ -10,7 +10,7 @@ use crate::graph::client::{Accepted, SendFailure};
 use crate::graph::errors::{Reaction, Verdict};
 use crate::graph::messages;
 use crate::message::DeliveryStatus;
-use crate::routing::Account;
+use crate::routing::{Account, Status};
 use crate::store::StoreError;
 use crate::store::deliveries::{FinishAttempt, StartAttempt};
 
@@ -48,8 +48,12 @@ impl Outbox {
         let store = &self.0.store;
         let find = || self.0.routing.account(&parcel.phone_number_id, parcel.account_id);
         let account = self.patiently(find).await?;
+        let why = match account.as_ref().map(|a| a.status) {
+            Some(Status::TokenInvalid) => "token_invalid",
+            _ => "account_inactive",
+        };
         let Some(account) = account.filter(|a| a.status.may_send()) else {
-            self.patiently(|| store.hold_delivery(parcel.delivery_id, "account_not_sending")).await?;
+            self.patiently(|| store.hold_delivery(parcel.delivery_id, why)).await?;
             return Ok(Step::Hold);
         };
         let pair = format!("{}/{conversation}", parcel.phone_number_id);

@@ -72,6 +72,10 @@ impl Write for Accept {
     type Output = Option<i64>;
     const FENCED: bool = false;
 
+    fn weight(&self) -> usize {
+        1 + self.raw.len() / 1_024
+    }
+
     async fn apply(
         tx: &DatabaseTransaction,
         instance: i64,
@@ -128,6 +132,38 @@ impl Write for Accept {
     }
 }
 
+/// Where an event stands after a [`Process`].
+#[derive(Debug, Clone)]
+pub enum End {
+    /// There is more of it: see [`Process::in_pieces`].
+    More,
+    /// Done: its state row goes.
+    Done,
+    /// It stays, with a reason, shown to this tenant.
+    Left(EventState, String, Option<String>),
+}
+
+/// Messages of one event that are appended in one piece.
+const PIECE: usize = 100;
+
+impl Process {
+    /// A large event is written in pieces, so that nobody else waits long; the last one ends it.
+    pub fn in_pieces(mut self) -> Vec<Self> {
+        let mut pieces = Vec::new();
+        while self.appends.len() > PIECE || self.statuses.len() > PIECE {
+            pieces.push(Self {
+                event_id: self.event_id,
+                appends: self.appends.drain(..self.appends.len().min(PIECE)).collect(),
+                statuses: self.statuses.drain(..self.statuses.len().min(PIECE)).collect(),
+                end: End::More,
+                now: self.now,
+            });
+        }
+        pieces.push(self);
+        pieces
+    }
+}
+
 /// What became of an event: its messages and statuses, and the state that remains if it is not done.
 #[derive(Debug, Clone)]
 pub struct Process {
@@ -137,8 +173,8 @@ pub struct Process {
     pub appends: Vec<Append>,
     /// Statuses × accounts.
     pub statuses: Vec<ApplyStatus>,
-    /// `None`: done. Otherwise the state, its reason, and the tenant who may see it.
-    pub leave: Option<(EventState, String, Option<String>)>,
+    /// What the event is now.
+    pub end: End,
     /// Unix milliseconds.
     pub now: i64,
 }
@@ -146,6 +182,10 @@ pub struct Process {
 impl Write for Process {
     /// One per append.
     type Output = Vec<Option<Appended>>;
+
+    fn weight(&self) -> usize {
+        1 + self.appends.len() + self.statuses.len()
+    }
 
     async fn apply(
         tx: &DatabaseTransaction,
@@ -157,13 +197,13 @@ impl Write for Process {
         let updates: Vec<&ApplyStatus> = group.iter().flat_map(|p| &p.statuses).collect();
         statuses::apply(tx, &updates).await?;
         let done: Vec<Value> =
-            group.iter().filter(|p| p.leave.is_none()).map(|p| p.event_id.into()).collect();
+            group.iter().filter(|p| matches!(p.end, End::Done)).map(|p| p.event_id.into()).collect();
         if !done.is_empty() {
             let text = format!("delete from event_states where event_id in ({})", sql::list(1, done.len()));
             tx.execute_raw(sql::statement(tx, &text, done)).await?;
         }
         for p in group {
-            if let Some((state, reason, tenant)) = &p.leave {
+            if let End::Left(state, reason, tenant) = &p.end {
                 let text = "update event_states set state = $2, reason = $3, tenant_id = $4, owner = null, at = $5 \
                             where event_id = $1";
                 let values: [Value; 5] = [
@@ -207,22 +247,25 @@ const EVENT: &str = "e.id, e.entry_id, e.field, e.phone_number_id, e.verified_by
 
 impl Store {
     /// Takes over up to `limit` open events that no living instance holds, oldest first, and none whose lane has an
-    /// older open event in other hands.
-    pub async fn claim_events(&self, limit: u64) -> Result<Vec<Event>, StoreError> {
+    /// older open event in other hands. What is ours since before `forgotten` was lost on its way to memory.
+    pub async fn claim_events(&self, limit: u64, forgotten: i64) -> Result<Vec<Event>, StoreError> {
         let tx = self.begin().await?;
         let skip = if self.is_shared() { "for update of s skip locked" } else { "" };
         let text = format!(
             "update event_states set owner = $1, attempts = attempts + 1 where event_id in (
                  select s.event_id from event_states s
-                 where s.state = 'received' and (s.owner is null or s.owner not in (select id from instances))
+                 where s.state = 'received' and (s.owner is null or s.owner not in (select id from instances)
+                     or (s.owner = $1 and s.at < $2))
                  and not exists (select 1 from event_states o where o.state = 'received' and o.lane = s.lane
-                     and o.event_id < s.event_id and o.owner in (select id from instances))
+                     and o.event_id < s.event_id and o.owner <> $1 and o.owner in (select id from instances))
                  order by s.event_id limit {limit} {skip})
              returning event_id, attempts"
         );
         let mut ids: Vec<Value> = Vec::new();
         let mut poison: Vec<Value> = Vec::new();
-        for row in tx.query_all_raw(sql::statement(&tx, &text, [self.instance().into()])).await? {
+        for row in
+            tx.query_all_raw(sql::statement(&tx, &text, [self.instance().into(), forgotten.into()])).await?
+        {
             let id: i64 = row.try_get("", "event_id")?;
             let attempts: i64 = row.try_get("", "attempts")?;
             if attempts > MAX_ATTEMPTS { &mut poison } else { &mut ids }.push(id.into());

@@ -19,10 +19,11 @@ use super::{StoreError, sql};
 
 /// Writes that may wait; beyond that the door answers 503.
 const WAITING: usize = 4096;
-/// Writes in one group.
-const GROUP: usize = 512;
+/// Writes taken from the queue at once, and the weight of one group: about so many rows, or kilobytes.
+const TAKEN: usize = 512;
+const GROUP: usize = 1_024;
 /// A commit that takes longer is given up; whoever waited is told that the database is away.
-const COMMIT: Duration = Duration::from_secs(2);
+const COMMIT: Duration = Duration::from_secs(10);
 
 /// One kind of small write.
 pub trait Write: Sized + Send + Sync + 'static {
@@ -30,6 +31,10 @@ pub trait Write: Sized + Send + Sync + 'static {
     type Output: Send + 'static;
     /// Whether a stale instance must not do it. What already happened outside is recorded all the same.
     const FENCED: bool = true;
+    /// Roughly how many rows it is, or how many kilobytes: keeps groups, and their statements, within bounds.
+    fn weight(&self) -> usize {
+        1
+    }
     /// Applies a group in as few statements as possible: one output each, in order.
     fn apply(
         tx: &DatabaseTransaction,
@@ -53,12 +58,20 @@ pub struct Writer(mpsc::Sender<Job>);
 
 impl Writer {
     pub(super) fn spawn(db: DatabaseConnection, instance: Arc<AtomicI64>) -> Self {
-        let (sender, mut inbox) = mpsc::channel(WAITING);
+        let (sender, mut inbox) = mpsc::channel::<Job>(WAITING);
         tokio::spawn(async move {
-            let mut jobs = Vec::with_capacity(GROUP);
-            while inbox.recv_many(&mut jobs, GROUP).await > 0 {
+            let mut jobs = Vec::with_capacity(TAKEN);
+            while inbox.recv_many(&mut jobs, TAKEN).await > 0 {
                 let mut group = Group::default();
-                jobs.drain(..).for_each(|job| group.push(job));
+                let mut weight = 0;
+                for job in jobs.drain(..) {
+                    if weight >= GROUP {
+                        std::mem::take(&mut group).write(&db, instance.load(Ordering::Acquire)).await;
+                        weight = 0;
+                    }
+                    weight += job.weight();
+                    group.push(job);
+                }
                 group.write(&db, instance.load(Ordering::Acquire)).await;
             }
         });
@@ -97,7 +110,7 @@ async fn transact<T>(
     };
     match tokio::time::timeout(COMMIT, all).await {
         Ok(result) => Ok(result?),
-        Err(_) => Err(StoreError::Unavailable("no commit within two seconds".into())),
+        Err(_) => Err(StoreError::Unavailable("no commit in time".into())),
     }
 }
 
@@ -115,6 +128,12 @@ macro_rules! kinds {
     ($($field:ident: $kind:ident),* $(,)?) => {
         #[doc(hidden)]
         pub enum Job { $($kind($kind, Reply<$kind>)),* }
+
+        impl Job {
+            fn weight(&self) -> usize {
+                match self { $(Job::$kind(write, _) => write.weight()),* }
+            }
+        }
 
         $(impl Queued for $kind {
             fn job(self, reply: Reply<Self>) -> Job {
