@@ -11,9 +11,13 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-/// Where "now" comes from. Cheap to clone; clones of a manual clock share their time.
+/// Where "now" comes from, and how long a wait between two tries is. Cheap to clone; clones of a manual clock share
+/// their time.
 #[derive(Debug, Clone)]
-pub struct Clock(Source);
+pub struct Clock {
+    source: Source,
+    pace: f64,
+}
 
 #[derive(Debug, Clone)]
 enum Source {
@@ -24,17 +28,27 @@ enum Source {
 impl Clock {
     /// The machine's own time.
     pub fn system() -> Self {
-        Self(Source::System)
+        Self { source: Source::System, pace: 1.0 }
     }
 
     /// A clock that stands at `now_ms` (Unix milliseconds) until told otherwise: tests own their time.
     pub fn manual(now_ms: i64) -> Self {
-        Self(Source::Manual(Arc::new(AtomicI64::new(now_ms))))
+        Self { source: Source::Manual(Arc::new(AtomicI64::new(now_ms))), pace: 1.0 }
+    }
+
+    /// Waits between tries last `pace` times as long as they would: tests need not wait for minutes.
+    pub fn with_pace(self, pace: f64) -> Self {
+        Self { pace: pace.clamp(0.0, 1.0), ..self }
+    }
+
+    /// How long to wait where the schedule says `wait`.
+    pub fn pause(&self, wait: Duration) -> Duration {
+        wait.mul_f64(self.pace)
     }
 
     /// Unix milliseconds.
     pub fn now_ms(&self) -> i64 {
-        match &self.0 {
+        match &self.source {
             Source::System => system_now_ms(),
             Source::Manual(now) => now.load(Ordering::SeqCst),
         }
@@ -42,7 +56,7 @@ impl Clock {
 
     /// Moves a manual clock by `by_ms`, backwards when negative. The machine's time cannot be moved: no effect.
     pub fn advance(&self, by_ms: i64) {
-        if let Source::Manual(now) = &self.0 {
+        if let Source::Manual(now) = &self.source {
             now.fetch_add(by_ms, Ordering::SeqCst);
         }
     }
@@ -195,6 +209,8 @@ mod tests {
         assert_eq!(clone.now_ms(), 1_500);
         clone.advance(-2_000);
         assert_eq!(clock.now_ms(), -500);
+        assert_eq!(clock.pause(Duration::from_secs(1)), Duration::from_secs(1));
+        assert_eq!(clock.with_pace(0.25).pause(Duration::from_secs(1)), Duration::from_millis(250));
         // After 2020 and before 2200: the unit is milliseconds.
         let system = Clock::system();
         system.advance(1_000_000_000_000);

@@ -93,6 +93,8 @@ pub struct Running {
     pub routing: Routing,
     /// What seals secrets.
     pub ring: Arc<Ring>,
+    /// Where instances tell each other what changed.
+    pub news: Newsroom,
     engine: Engine,
     shutdown: Shutdown,
     server: actix_web::dev::ServerHandle,
@@ -185,6 +187,7 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
         store,
         routing,
         ring,
+        news,
         engine,
         shutdown,
         server: handle,

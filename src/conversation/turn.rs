@@ -163,7 +163,7 @@ impl Conversations {
                 Recipient::UserId(_) => None,
             },
         };
-        let deadline = Instant::now() + BUDGET;
+        let deadline = Instant::now() + self.0.clock.pause(BUDGET);
         let mut calls = 0;
         loop {
             let asked =
@@ -175,7 +175,7 @@ impl Conversations {
                     calls + 1,
                 ));
             };
-            let retry = usize::try_from(calls).ok().and_then(|n| RETRIES.get(n).copied());
+            let retry = usize::try_from(calls).ok().and_then(|n| Some(self.0.clock.pause(*RETRIES.get(n)?)));
             calls += 1;
             match (asked, retry) {
                 (Err(failure), Some(wait)) if failure.try_again && Instant::now() + wait < deadline => {

@@ -6,11 +6,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Distance between messages of a number that was refused: 20 a second, the lowest documented limit.
-pub const NUMBER_MS: i64 = 50;
+pub const NUMBER: Duration = Duration::from_millis(50);
 /// Distance between messages to one customer who got too many.
-pub const PAIR_MS: i64 = 6_000;
+pub const PAIR: Duration = Duration::from_secs(6);
 /// How long a refusal is remembered.
 const REMEMBERED_MS: i64 = 600_000;
 
@@ -43,7 +44,8 @@ impl Pacing {
     }
 
     /// Meta refused `key` for its speed.
-    pub fn slow_down(&self, key: &str, distance: i64, now: i64) {
+    pub fn slow_down(&self, key: &str, distance: Duration, now: i64) {
+        let distance = i64::try_from(distance.as_millis()).unwrap_or(REMEMBERED_MS);
         let mut slots = self.0.lock().unwrap_or_else(|e| e.into_inner());
         slots.retain(|_, slot| now < slot.until || now < slot.next_at);
         let slot = slots.entry(key.to_owned()).or_insert(Slot { distance, next_at: now, until: 0 });
@@ -60,7 +62,7 @@ mod tests {
     fn keeps_the_distance_only_after_a_refusal_and_only_for_a_while() {
         let pacing = Pacing::default();
         assert_eq!([pacing.wait("a", 0), pacing.wait("a", 0)], [0, 0]);
-        pacing.slow_down("a", 6_000, 0);
+        pacing.slow_down("a", PAIR, 0);
         assert_eq!(pacing.wait("a", 0), 6_000);
         assert_eq!(pacing.wait("a", 0), 12_000, "each takes its own place");
         assert_eq!(pacing.wait("b", 0), 0, "others are not slowed");

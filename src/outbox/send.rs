@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::pacing::{NUMBER_MS, PAIR_MS};
+use super::pacing::{NUMBER, PAIR};
 use super::{Outbox, Parcel};
 use crate::graph::client::{Accepted, SendFailure};
 use crate::graph::errors::{Reaction, Verdict};
@@ -14,10 +14,10 @@ use crate::routing::{Account, Status};
 use crate::store::StoreError;
 use crate::store::deliveries::{FinishAttempt, StartAttempt};
 
-/// Waits before the safe retries, in milliseconds: 4^n seconds.
-const RETRIES: [i64; 4] = [1_000, 4_000, 16_000, 64_000];
+/// Waits before the safe retries, in seconds: 4^n.
+const RETRIES: [u64; 4] = [1, 4, 16, 64];
 /// Longest wait that a `Retry-After` may ask for.
-const LONGEST_WAIT: i64 = 600_000;
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 /// What the lane does next.
 pub(super) enum Step {
@@ -39,7 +39,7 @@ struct Ending {
     code: Option<i64>,
     detail: Option<String>,
     wamid: Option<String>,
-    wait: i64,
+    wait: Duration,
     step: Step,
 }
 
@@ -61,7 +61,7 @@ impl Outbox {
         let wait = self.0.pacing.wait(&parcel.phone_number_id, now).max(self.0.pacing.wait(&pair, now));
         if wait > 0 {
             tokio::select! {
-                () = tokio::time::sleep(millis(wait)) => {}
+                () = tokio::time::sleep(Duration::from_millis(wait.unsigned_abs())) => {}
                 () = self.0.stop.cancelled() => return Ok(Step::Next),
             }
         }
@@ -89,7 +89,7 @@ impl Outbox {
             detail: ending.detail,
             status: ending.status,
             reason: ending.reason,
-            next_at: now + ending.wait,
+            next_at: now + i64::try_from(ending.wait.as_millis()).unwrap_or(0),
             now,
         };
         self.patiently(|| store.stations().write(finish.clone())).await?;
@@ -114,7 +114,7 @@ impl Outbox {
             code: None,
             detail: None,
             wamid: None,
-            wait: 0,
+            wait: Duration::ZERO,
         };
         match result {
             Ok(Accepted { wamid }) => {
@@ -123,7 +123,7 @@ impl Outbox {
             Err(SendFailure::NotSent(detail)) => {
                 let ending =
                     Ending { detail: Some(detail), ..ended("not_sent", DeliveryStatus::Queued, Step::Next) };
-                retry(parcel, ending, "graph_unreachable", None)
+                self.retry(parcel, ending, "graph_unreachable", None)
             }
             Err(SendFailure::Ambiguous(detail)) => {
                 metrics::counter!("switchboard_deliveries_unknown_total").increment(1);
@@ -144,12 +144,13 @@ impl Outbox {
                 let now = self.0.clock.now_ms();
                 match verdict.reaction {
                     Reaction::RetryLater => {
-                        self.0.pacing.slow_down(&parcel.phone_number_id, NUMBER_MS, now);
-                        retry(parcel, refused, verdict.reason, retry_after)
+                        let distance = self.0.clock.pause(NUMBER);
+                        self.0.pacing.slow_down(&parcel.phone_number_id, distance, now);
+                        self.retry(parcel, refused, verdict.reason, retry_after)
                     }
                     Reaction::PairLimit => {
-                        self.0.pacing.slow_down(pair, PAIR_MS, now);
-                        retry(parcel, refused, verdict.reason, retry_after)
+                        self.0.pacing.slow_down(pair, self.0.clock.pause(PAIR), now);
+                        self.retry(parcel, refused, verdict.reason, retry_after)
                     }
                     Reaction::Ambiguous => {
                         metrics::counter!("switchboard_deliveries_unknown_total").increment(1);
@@ -198,32 +199,24 @@ impl Outbox {
             }
         }
     }
-}
 
-/// A certainly unsent parcel goes again, until its retries are used up.
-fn retry(parcel: &mut Parcel, ending: Ending, reason: &'static str, retry_after: Option<Duration>) -> Ending {
-    let tried = usize::try_from(parcel.attempts).unwrap_or(usize::MAX);
-    parcel.attempts += 1;
-    let Some(wait) = RETRIES.get(tried) else {
-        return Ending {
-            status: DeliveryStatus::Dead,
-            reason: Some(reason),
-            step: Step::SkipAnswer,
-            ..ending
+    /// A certainly unsent parcel goes again, until its retries are used up.
+    fn retry(
+        &self,
+        parcel: &mut Parcel,
+        ending: Ending,
+        reason: &'static str,
+        retry_after: Option<Duration>,
+    ) -> Ending {
+        let tried = usize::try_from(parcel.attempts).unwrap_or(usize::MAX);
+        parcel.attempts += 1;
+        let Some(seconds) = RETRIES.get(tried) else {
+            let (status, step) = (DeliveryStatus::Dead, Step::SkipAnswer);
+            return Ending { status, reason: Some(reason), step, ..ending };
         };
-    };
-    let asked =
-        retry_after.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(LONGEST_WAIT)).min(LONGEST_WAIT);
-    let wait = (*wait).max(asked);
-    Ending {
-        status: DeliveryStatus::Queued,
-        reason: Some(reason),
-        wait,
-        step: Step::Again(millis(wait)),
-        ..ending
+        let asked = retry_after.unwrap_or_default().min(LONGEST_WAIT);
+        let wait = self.0.clock.pause(Duration::from_secs(*seconds)).max(asked);
+        let (status, step) = (DeliveryStatus::Queued, Step::Again(wait));
+        Ending { status, reason: Some(reason), wait, step, ..ending }
     }
-}
-
-fn millis(ms: i64) -> Duration {
-    Duration::from_millis(ms.max(0).unsigned_abs())
 }
