@@ -1,6 +1,6 @@
 //! Secrets at rest: sealed under a ring of keys, found by keyed hash, shown masked.
 
-use std::{fmt, io::Write, path::Path};
+use std::{fmt, io::Write, path::Path, sync::Arc};
 
 use base64::{
     Engine,
@@ -59,8 +59,9 @@ impl Place {
     }
 }
 
-/// The keys, newest first: the first seals, all open.
-pub struct Ring(Vec<Key>);
+/// The keys, newest first: the first seals, all open. Clones share them.
+#[derive(Clone)]
+pub struct Ring(Arc<[Key]>);
 
 /// Shows the ids of the keys, never the keys.
 impl fmt::Debug for Ring {
@@ -139,7 +140,7 @@ impl Ring {
         {
             return Err(SecretError::Ring(format!("key {} is there twice", twice.1.id)));
         }
-        Ok(Self(ring))
+        Ok(Self(ring.into()))
     }
 
     /// The ring kept in a file, made with one new key when the file is not there. For development, where nobody

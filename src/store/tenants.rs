@@ -66,6 +66,19 @@ pub(super) async fn audit(tx: &DatabaseTransaction, line: &Audit<'_>) -> Result<
     Ok(())
 }
 
+async fn insert_external_ids(
+    tx: &DatabaseTransaction,
+    tenant: &str,
+    external_ids: &[(String, String)],
+) -> Result<(), DbErr> {
+    let rows =
+        external_ids.iter().map(|(kind, value)| -> [Value; 3] { [kind.into(), value.into(), tenant.into()] });
+    if !external_ids.is_empty() {
+        tx.execute_raw(sql::insert(tx, "tenant_external_ids (kind,value,tenant_id)", rows, "")).await?;
+    }
+    Ok(())
+}
+
 impl Store {
     /// Makes a tenant with its names elsewhere. [`StoreError::Conflict`] when the id or a name is taken.
     pub async fn create_tenant(
@@ -78,10 +91,7 @@ impl Store {
         let tx = self.begin().await?;
         let text = "insert into tenants (id, name, created_at) values ($1, $2, $3)";
         tx.execute_raw(sql::statement(&tx, text, [id.into(), name.into(), audit_line.now.into()])).await?;
-        for (kind, value) in external_ids {
-            let text = "insert into tenant_external_ids (kind, value, tenant_id) values ($1, $2, $3)";
-            tx.execute_raw(sql::statement(&tx, text, [kind.into(), value.into(), id.into()])).await?;
-        }
+        insert_external_ids(&tx, id, external_ids).await?;
         audit(&tx, audit_line).await?;
         Ok(tx.commit().await?)
     }
@@ -120,14 +130,24 @@ impl Store {
             .collect::<Result<_, DbErr>>()?)
     }
 
-    /// Renames a tenant. False when there is none.
-    pub async fn rename_tenant(&self, id: &str, name: &str, line: &Audit<'_>) -> Result<bool, StoreError> {
+    /// Renames a tenant; replaces its names elsewhere, if given. [`StoreError::Conflict`] when one is another's.
+    pub async fn update_tenant(
+        &self,
+        id: &str,
+        name: &str,
+        external_ids: Option<&[(String, String)]>,
+        line: &Audit<'_>,
+    ) -> Result<(), StoreError> {
         let tx = self.begin().await?;
         let text = "update tenants set name = $2 where id = $1";
-        let done = tx.execute_raw(sql::statement(&tx, text, [id.into(), name.into()])).await?;
+        tx.execute_raw(sql::statement(&tx, text, [id.into(), name.into()])).await?;
+        if let Some(external_ids) = external_ids {
+            let text = "delete from tenant_external_ids where tenant_id = $1";
+            tx.execute_raw(sql::statement(&tx, text, [id.into()])).await?;
+            insert_external_ids(&tx, id, external_ids).await?;
+        }
         audit(&tx, line).await?;
-        tx.commit().await?;
-        Ok(done.rows_affected() == 1)
+        Ok(tx.commit().await?)
     }
 
     /// Stores a new API key.

@@ -1,0 +1,156 @@
+//! The integration API: the table of its routes, and the parts its handlers work with.
+
+pub mod answer;
+mod api_keys;
+mod body;
+pub mod guard;
+pub mod problem;
+mod system;
+mod tenants;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use actix_web::middleware::from_fn;
+use actix_web::web;
+use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+
+use crate::conversation::Conversations;
+use crate::news::{News, Newsroom};
+use crate::onboarding::Onboarding;
+use crate::routing::Routing;
+use crate::runtime::Clock;
+use crate::secret::Ring;
+use crate::store::{Store, StoreError};
+
+/// What the handlers work with; handed to the server as `web::Data`. Cheap to clone.
+#[derive(Clone)]
+#[allow(missing_docs)] // their types say what they are
+pub struct Parts {
+    pub store: Store,
+    pub ring: Ring,
+    pub routing: Routing,
+    pub news: Newsroom,
+    pub stations: Stations,
+    pub onboarding: Onboarding,
+    pub clock: Clock,
+    /// The bootstrap key that opens every tenant.
+    pub admin_key: Option<SecretString>,
+    /// Outside production `/metrics` is open.
+    pub production: bool,
+    /// Whether responders may live in private networks.
+    pub allow_private_responders: bool,
+    pub metrics: PrometheusHandle,
+    /// Opens `/metrics` and nothing else.
+    pub metrics_token: Option<SecretString>,
+    /// Once cancelled, `/ready` sends new callers elsewhere.
+    pub draining: CancellationToken,
+    /// Unix milliseconds.
+    pub started_at: i64,
+}
+
+/// The conversation station as it is now: replaced when an instance lost its lease and began anew; none meanwhile.
+#[derive(Clone, Default)]
+pub struct Stations(Arc<RwLock<Option<Conversations>>>);
+
+impl Stations {
+    /// These from now on; `None`: none until further notice.
+    pub fn set(&self, conversations: Option<Conversations>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = conversations;
+    }
+
+    /// Those that run now.
+    pub fn get(&self) -> Option<Conversations> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// There is new work of a conversation in the database: see [`Conversations::nudge`]. Never fails: work that
+    /// nobody was told of is found by those who look for it.
+    pub async fn nudge(&self, news: &Newsroom, id: i64) {
+        let told: Result<(), StoreError> = match self.get() {
+            Some(conversations) => conversations.nudge(news, id).await,
+            None => news.tell(News::Work).await,
+        };
+        if let Err(error) = told {
+            tracing::warn!(conversation = id, %error, "new work will be noticed later");
+        }
+    }
+}
+
+macro_rules! routes {
+    ($($path:literal { $($method:ident $($handler:ident)::+),+ $(,)? })*) => {
+        /// Every route: method and path. A path's pattern stands behind a colon.
+        pub const ROUTES: &[(&str, &str)] = &[$($((stringify!($method), $path)),+),*];
+
+        /// Serves them all, and problems for everything else below `/api`. Whoever serves other addresses there must
+        /// be configured before.
+        pub fn configure(config: &mut web::ServiceConfig) {
+            $(config.service(
+                web::resource($path)
+                    $(.route(web::$method().to($($handler)::+)))+
+                    .default_service(web::to(problem::wrong_method))
+                    .app_data(web::PayloadConfig::new(body::MAX_BODY))
+                    .wrap(from_fn(problem::identified)),
+            );)*
+            config.service(
+                web::scope("/api")
+                    .default_service(web::to(problem::unknown_path))
+                    .wrap(from_fn(problem::identified)),
+            );
+        }
+
+        #[derive(OpenApi)]
+        #[openapi(
+            info(
+                title = "Switchboard",
+                description = "Many chatbots behind one WhatsApp webhook: tenants, numbers, chatbots, conversations. \
+                    Every failure is an `application/problem+json`; every secret is write-only.",
+            ),
+            paths($($($($handler)::+,)+)*),
+            components(schemas(problem::Problem)),
+            security(("apiKey" = [])),
+        )]
+        struct Document;
+    };
+}
+
+routes! {
+    "/api/v1/tenants" { get tenants::list, post tenants::create }
+    "/api/v1/tenants/{id}" { get tenants::one, patch tenants::change }
+    "/api/v1/api-keys" { get api_keys::list, post api_keys::create }
+    "/api/v1/api-keys/{id}" { delete api_keys::revoke }
+    "/openapi.json" { get system::openapi }
+    "/health" { get system::health }
+    "/ready" { get system::ready }
+    "/metrics" { get system::metrics }
+}
+
+/// The API's description: what each route takes and gives, how to sign in, and the problem every one may answer.
+pub fn document() -> utoipa::openapi::OpenApi {
+    let mut document = Document::openapi();
+    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    let scheme = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("An API key of a tenant or of the platform."))
+        .build();
+    document
+        .components
+        .get_or_insert_default()
+        .security_schemes
+        .insert("apiKey".to_owned(), SecurityScheme::Http(scheme).into());
+    for item in document.paths.paths.values_mut() {
+        for operation in
+            [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
+        {
+            operation
+                .responses
+                .responses
+                .entry("default".to_owned())
+                .or_insert_with(system::problem_response);
+        }
+    }
+    document
+}

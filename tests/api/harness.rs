@@ -1,0 +1,251 @@
+//! A running API over a temporary database, with a stand-in of Meta's Graph API beside it.
+
+use std::net::TcpListener;
+
+use actix_web::{App, HttpServer, web};
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use switchboard::api::{self, Parts, Stations};
+use switchboard::auth::Role;
+use switchboard::auth::api_key::ApiKey;
+use switchboard::conversation::Conversations;
+use switchboard::graph::client::GraphClient;
+use switchboard::ids::TenantId;
+use switchboard::news::Newsroom;
+use switchboard::onboarding::Onboarding;
+use switchboard::outbox::Outbox;
+use switchboard::responder::Responders;
+use switchboard::routing::Routing;
+use switchboard::runtime::Clock;
+use switchboard::sandbox::graph::GraphStandIn;
+use switchboard::sandbox::http_client;
+use switchboard::secret::Ring;
+use switchboard::store::tenants::{ApiKeyRow, Audit};
+use switchboard::store::{Location, Store, migrate_up};
+use switchboard::telemetry;
+
+/// The bootstrap key of every test.
+pub const ADMIN: &str = "admin-key-of-the-tests";
+/// Where webhooks reach us, as far as the tests tell Meta.
+pub const WEBHOOK: &str = "https://switchboard.example/webhook";
+
+/// A running API and everything beside it.
+pub struct Api {
+    pub parts: Parts,
+    pub graph: GraphStandIn,
+    pub url: String,
+    http: reqwest::Client,
+    stop: CancellationToken,
+    _folder: TempDir,
+}
+
+/// How a test wants it.
+#[derive(Default)]
+pub struct Options {
+    /// `ONBOARDING_VERIFY=off`.
+    pub unverified: bool,
+    /// Production's rules.
+    pub production: bool,
+}
+
+impl Api {
+    /// Starts one.
+    pub async fn start() -> Self {
+        Self::start_with(Options::default()).await
+    }
+
+    /// Starts one.
+    pub async fn start_with(options: Options) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::Sqlite(folder.path().join("test.db"));
+        migrate_up(&location).await.unwrap();
+        let store = Store::open(&location).await.unwrap();
+        let clock = Clock::system();
+        store.ensure_default_tenant(clock.now_ms()).await.unwrap();
+        store.join("test").await.unwrap();
+        let ring = Ring::parse(&"k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into()).unwrap();
+        let stop = CancellationToken::new();
+        let news = Newsroom::open(store.clone(), stop.clone());
+        let routing = Routing::new(store.clone(), ring.clone(), news.clone());
+        let stand_in = GraphStandIn::start().unwrap();
+        let graph = GraphClient::new(stand_in.base_url.parse().unwrap(), "v26.0", http_client().unwrap());
+        let tasks = TaskTracker::new();
+        let responders = Responders::new(None, "/response".into(), true).unwrap();
+        let outbox = Outbox::new(
+            store.clone(),
+            routing.clone(),
+            graph.clone(),
+            clock.clone(),
+            tasks.clone(),
+            stop.clone(),
+        );
+        let stations = Stations::default();
+        stations.set(Some(Conversations::new(
+            store.clone(),
+            routing.clone(),
+            responders,
+            outbox,
+            clock.clone(),
+            tasks,
+            stop.clone(),
+        )));
+        let parts = Parts {
+            onboarding: Onboarding {
+                store: store.clone(),
+                ring: ring.clone(),
+                routing: routing.clone(),
+                news: news.clone(),
+                graph,
+                clock: clock.clone(),
+                verify: !options.unverified,
+                app: None,
+                webhook_url: Some(WEBHOOK.to_owned()),
+            },
+            store,
+            ring,
+            routing,
+            news,
+            stations,
+            admin_key: Some(ADMIN.into()),
+            production: options.production,
+            allow_private_responders: !options.production,
+            metrics: telemetry::metrics().unwrap(),
+            metrics_token: Some("metrics-token".into()),
+            draining: CancellationToken::new(),
+            started_at: clock.now_ms(),
+            clock,
+        };
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let data = web::Data::new(parts.clone());
+        let server = HttpServer::new(move || App::new().app_data(data.clone()).configure(api::configure))
+            .workers(1)
+            .disable_signals()
+            .listen(listener)
+            .unwrap()
+            .run();
+        actix_web::rt::spawn(server);
+        Self { parts, graph: stand_in, url, http: http_client().unwrap(), stop, _folder: folder }
+    }
+
+    /// A tenant with one key of this role.
+    pub async fn key(&self, tenant: &str, role: Role) -> String {
+        let now = self.parts.clock.now_ms();
+        let line = Audit { tenant: Some(tenant), actor: "test", action: "test", target: tenant, now };
+        if self.parts.store.tenant(tenant).await.unwrap().is_none() {
+            self.parts.store.create_tenant(tenant, tenant, &[], &line).await.unwrap();
+        }
+        self.key_row(Some(tenant), role).await
+    }
+
+    /// A key of a tenant, or of the platform.
+    pub async fn key_row(&self, tenant: Option<&str>, role: Role) -> String {
+        use secrecy::ExposeSecret;
+        let now = self.parts.clock.now_ms();
+        let line = Audit { tenant, actor: "test", action: "test", target: "test", now };
+        let key = ApiKey::generate();
+        let row = ApiKeyRow {
+            id: key.id().to_owned(),
+            tenant_id: tenant.map(|t| TenantId::trusted(t).to_string()),
+            name: "test".into(),
+            role: role.as_str().into(),
+            secret_hash: key.digest(),
+            created_at: now,
+            last_used_at: None,
+            revoked_at: None,
+        };
+        self.parts.store.create_api_key(&row, &line).await.unwrap();
+        key.reveal().expose_secret().to_owned()
+    }
+
+    /// A request, to be sent.
+    pub fn request(&self, method: &str, path: &str, key: &str) -> reqwest::RequestBuilder {
+        let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).unwrap();
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        if key.is_empty() { request } else { request.bearer_auth(key) }
+    }
+
+    /// One call; a body of null is none.
+    pub async fn call(&self, method: &str, path: &str, key: &str, body: Value) -> (u16, Value) {
+        let request = self.request(method, path, key);
+        let request = if body.is_null() { request } else { request.json(&body) };
+        read(request.send().await.unwrap()).await
+    }
+
+    /// A call that must succeed with this status; its `data`.
+    pub async fn expect(&self, status: u16, method: &str, path: &str, key: &str, body: Value) -> Value {
+        let (got, answer) = self.call(method, path, key, body).await;
+        assert_eq!(got, status, "{method} {path}: {answer}");
+        assert_eq!(answer["success"], status < 400, "{answer}");
+        answer["data"].clone()
+    }
+
+    /// A call that must fail like this; the problem.
+    pub async fn refuse(
+        &self,
+        status: u16,
+        code: &str,
+        method: &str,
+        path: &str,
+        key: &str,
+        body: Value,
+    ) -> Value {
+        let (got, answer) = self.call(method, path, key, body).await;
+        assert_eq!((got, answer["code"].as_str()), (status, Some(code)), "{method} {path}: {answer}");
+        answer
+    }
+
+    /// A call that must be answered 400 because of exactly these fields, in this order.
+    pub async fn wrong_fields(&self, method: &str, path: &str, key: &str, body: Value, fields: &[&str]) {
+        let problem = self.refuse(400, "invalid", method, path, key, body.clone()).await;
+        let named: Vec<&str> =
+            problem["errors"].as_array().into_iter().flatten().filter_map(|e| e["field"].as_str()).collect();
+        assert_eq!(named, fields, "{method} {path} {body}: {problem}");
+    }
+
+    /// Onboards a number for a chatbot; the integration.
+    pub async fn onboard(&self, key: &str, chatbot: &str, number: &str) -> Value {
+        let body = integration(chatbot, number);
+        self.expect(201, "post", "/api/v1/whatsapp/integration", key, body).await
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Status and JSON of an answer; failures must be problems.
+pub async fn read(response: Response) -> (u16, Value) {
+    let status = response.status().as_u16();
+    let kind = response.headers().get("content-type").map(|v| v.to_str().unwrap().to_owned());
+    assert!(response.headers().contains_key("x-request-id"), "every answer names its request");
+    let answer: Value = response.json().await.unwrap_or_default();
+    if status >= 400 {
+        assert_eq!(kind.as_deref(), Some("application/problem+json"), "{answer}");
+        for key in ["type", "title", "status", "detail", "code", "request_id", "error", "message"] {
+            assert!(!answer[key].is_null(), "{key} is missing in {answer}");
+        }
+        assert_eq!(
+            (answer["status"].as_u64(), answer["success"].as_bool()),
+            (Some(status.into()), Some(false))
+        );
+    }
+    (status, answer)
+}
+
+/// What a caller sends to onboard a number.
+pub fn integration(chatbot: &str, number: &str) -> Value {
+    json!({
+        "chatbotId": chatbot,
+        "phoneNumberId": number,
+        "accessToken": format!("token-of-{chatbot}-{number}"),
+        "verifyToken": format!("verify-{chatbot}-{number}"),
+        "businessAccountId": "waba-1",
+    })
+}
