@@ -154,7 +154,7 @@ pub struct Routing(Arc<Inner>);
 
 struct Inner {
     store: Store,
-    ring: Arc<Ring>,
+    ring: Ring,
     news: Newsroom,
     numbers: Cache<String, Accounts>,
     businesses: Cache<String, Accounts>,
@@ -166,7 +166,7 @@ struct Inner {
 
 impl Routing {
     /// An empty memory over `store`.
-    pub fn new(store: Store, ring: Arc<Ring>, news: Newsroom) -> Self {
+    pub fn new(store: Store, ring: Ring, news: Newsroom) -> Self {
         let cache = || Cache::builder().max_capacity(NUMBERS).expire_after(Lifetime).build();
         let single = || Cache::builder().max_capacity(1).time_to_live(Duration::from_secs(10));
         Self(Arc::new(Inner {

@@ -12,10 +12,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::api::Stations;
 use crate::conversation::Conversations;
 use crate::graph::client::GraphClient;
 use crate::inbox::{self, Inbox};
 use crate::news::{News, Newsroom};
+use crate::onboarding::Onboarding;
 use crate::outbox::Outbox;
 use crate::responder::Responders;
 use crate::routing::Routing;
@@ -30,6 +32,9 @@ const HEARTBEAT: Duration = Duration::from_secs(3);
 const PATROL: Duration = Duration::from_secs(4);
 /// Work that is younger is somebody's who is about to do it, in milliseconds.
 const GRACE: i64 = 5_000;
+/// How often pending accounts are checked again, and how many.
+const PENDING: Duration = Duration::from_secs(30);
+const PENDING_AT_ONCE: u64 = 20;
 /// How long what is under way may take when the lease is lost.
 const WIND_UP: Duration = Duration::from_secs(20);
 
@@ -43,6 +48,7 @@ pub(super) struct Parts {
     pub news: Newsroom,
     pub clock: Clock,
     pub door: Door,
+    pub stations: Stations,
 }
 
 /// Runs the stations. Cheap to clone.
@@ -70,11 +76,6 @@ impl Engine {
 
     fn unit(&self) -> Option<Unit> {
         self.unit.read().unwrap_or_else(|e| e.into_inner()).clone()
-    }
-
-    /// The conversations, while there are any.
-    pub fn conversations(&self) -> Option<Conversations> {
-        self.unit().map(|unit| unit.conversations)
     }
 
     /// Whether nothing is on its way.
@@ -106,12 +107,14 @@ impl Engine {
         let unit = self.begin();
         *self.unit.write().unwrap_or_else(|e| e.into_inner()) = Some(unit.clone());
         self.parts.door.open_to(Some(unit.inbox.clone()));
+        self.parts.stations.set(Some(unit.conversations.clone()));
         let patrol = tokio::spawn(patrol(self.parts.clone(), unit.clone()));
         tokio::select! {
             () = heartbeat(&self.parts.store) => tracing::error!("the lease is lost: everything in hand is given up"),
             () = shutdown.draining() => {}
         }
         self.parts.door.open_to(None);
+        self.parts.stations.set(None);
         unit.stop.cancel();
         unit.tasks.close();
         patrol.abort();
@@ -240,6 +243,18 @@ pub(super) async fn hear(routing: Routing, mut news: broadcast::Receiver<News>) 
             Ok(News::Lost) | Err(broadcast::error::RecvError::Lagged(_)) => routing.forget_all(),
             Ok(_) => {}
             Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Asks Graph again about accounts it was not there for.
+pub(super) async fn activate(onboarding: Onboarding) {
+    loop {
+        tokio::time::sleep(PENDING).await;
+        match onboarding.recheck_pending(PENDING_AT_ONCE).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "pending accounts are active now"),
+            Err(error) => tracing::warn!(%error, "pending accounts could not be checked again"),
         }
     }
 }

@@ -12,9 +12,11 @@ use tokio::task::JoinHandle;
 use tracing_actix_web::TracingLogger;
 use url::Url;
 
-use crate::config::Config;
+use crate::api::{self, Stations};
+use crate::config::{Config, OnboardingVerify};
 use crate::graph::client::GraphClient;
 use crate::news::Newsroom;
+use crate::onboarding::Onboarding;
 use crate::responder::Responders;
 use crate::routing::Routing;
 use crate::runtime::{self, Clock, Shutdown};
@@ -92,7 +94,7 @@ pub struct Running {
     /// Number → accounts.
     pub routing: Routing,
     /// What seals secrets.
-    pub ring: Arc<Ring>,
+    pub ring: Ring,
     /// Where instances tell each other what changed.
     pub news: Newsroom,
     engine: Engine,
@@ -116,7 +118,7 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
     let metrics = telemetry::metrics()?;
     let store = Store::open(&location).await?;
     store.ensure_default_tenant(options.clock.now_ms()).await?;
-    let ring = Arc::new(config.ring()?);
+    let ring = config.ring()?;
     let news = Newsroom::open(store.clone(), shutdown.drain_token());
     let routing = Routing::new(store.clone(), ring.clone(), news.clone());
     let graph = GraphClient::new(
@@ -139,6 +141,34 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
         config.meta.whatsapp_verify_token.clone(),
         config.meta.allow_unsigned_webhooks,
     );
+    let stations = Stations::default();
+    let onboarding = Onboarding {
+        store: store.clone(),
+        ring: ring.clone(),
+        routing: routing.clone(),
+        news: news.clone(),
+        graph: graph.clone(),
+        clock: options.clock.clone(),
+        webhook_url: Some(format!("{}/webhook", config.public_url())),
+        verify: config.meta.onboarding_verify == OnboardingVerify::Graph,
+        app: config.meta.facebook_app_id.clone().zip(config.meta.facebook_app_secret.current().cloned()),
+    };
+    let api = api::Parts {
+        store: store.clone(),
+        ring: ring.clone(),
+        routing: routing.clone(),
+        news: news.clone(),
+        stations: stations.clone(),
+        onboarding: onboarding.clone(),
+        clock: options.clock.clone(),
+        admin_key: config.storage.switchboard_admin_api_key.clone(),
+        production: config.is_production(),
+        allow_private_responders: config.allow_private_responders(),
+        metrics: metrics.clone(),
+        metrics_token: config.operations.metrics_token.clone(),
+        draining: shutdown.drain_token(),
+        started_at: options.clock.now_ms(),
+    };
     let engine = Engine::new(engine::Parts {
         store: store.clone(),
         routing: routing.clone(),
@@ -147,25 +177,26 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
         news: news.clone(),
         clock: options.clock.clone(),
         door: door.clone(),
+        stations,
     });
 
     let addr = listener.local_addr()?;
     let role = options.role;
     let more = options.more.clone();
-    let (door_data, store_data) = (web::Data::new(door), web::Data::new(store.clone()));
+    let (door, api) = (web::Data::new(door), web::Data::new(api));
     let server = HttpServer::new(move || {
         let more = more.clone();
         let mut app = actix_web::App::new()
             .wrap(TracingLogger::<telemetry::RequestSpan>::new())
-            .app_data(door_data.clone())
-            .app_data(store_data.clone());
+            .app_data(door.clone())
+            .app_data(api.clone());
         if role != Role::Worker {
             app = app.configure(webhook::configure);
             if let Some(more) = more {
                 app = app.configure(move |config| more(config));
             }
         }
-        app
+        app.configure(api::configure)
     })
     .keep_alive(Duration::from_secs(75))
     .shutdown_timeout(DRAIN.as_secs())
@@ -178,6 +209,7 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
     let mut background = vec![
         tokio::spawn(engine::hear(routing.clone(), news.hear())),
         tokio::spawn(engine::tidy(store.clone(), options.clock.clone(), metrics)),
+        tokio::spawn(engine::activate(onboarding)),
     ];
     if role != Role::Web {
         background.push(tokio::spawn(engine.clone().run(shutdown.clone())));
