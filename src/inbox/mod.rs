@@ -32,6 +32,8 @@ pub struct Inbox(Arc<Shared>);
 struct Shared {
     queue: mpsc::Sender<Event>,
     bytes: AtomicUsize,
+    /// Events taken from the queue and not finished.
+    in_hand: AtomicUsize,
     spill: Mutex<Spill>,
 }
 
@@ -64,7 +66,7 @@ impl Inbox {
     pub fn start(parts: Parts) -> Self {
         let (queue, events) = mpsc::channel(WAITING);
         let spill = Mutex::new(Spill { active: true, ids: Vec::new() });
-        let inbox = Self(Arc::new(Shared { queue, bytes: AtomicUsize::new(0), spill }));
+        let inbox = Self(Arc::new(Shared { queue, bytes: AtomicUsize::new(0), in_hand: AtomicUsize::new(0), spill }));
         let tasks = parts.tasks.clone();
         tasks.spawn(worker::run(parts, inbox.clone(), events));
         inbox
@@ -89,9 +91,9 @@ impl Inbox {
         spill.active = true;
     }
 
-    /// Events waiting in memory.
+    /// Events in memory, those in hand included.
     pub fn waiting(&self) -> usize {
-        WAITING - self.0.queue.capacity()
+        WAITING - self.0.queue.capacity() + self.0.in_hand.load(Ordering::Acquire)
     }
 
     /// Whether nothing waits, here or in the database as far as known.

@@ -65,7 +65,11 @@ pub(super) async fn route(
         match item {
             Item::Message(message) => {
                 told = true;
-                let note = note(routing, message, now).await?;
+                let mut message = message.clone();
+                if message.sent_at == 0 {
+                    message.sent_at = event.received_at; // Meta's time is unreadable: that is no sign of age
+                }
+                let note = note(routing, &message, now).await?;
                 process.appends.extend(taking.iter().map(|account| Append {
                     place: account.place.clone(),
                     known: known.get(account.place.account_id, &message.sender),

@@ -69,6 +69,7 @@ pub(super) async fn run(parts: Parts, inbox: Inbox, mut queue: mpsc::Receiver<Ev
                 }
             }
         };
+        inbox.0.in_hand.store(events.len(), Ordering::Release);
         // These are ours until they are processed: the database's absence is waited for.
         loop {
             match process(&parts, &known, &events, got > 0).await {
@@ -81,6 +82,7 @@ pub(super) async fn run(parts: Parts, inbox: Inbox, mut queue: mpsc::Receiver<Ev
                 }
             }
         }
+        inbox.0.in_hand.store(0, Ordering::Release);
     }
 }
 
