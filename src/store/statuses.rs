@@ -78,7 +78,7 @@ pub(super) async fn apply(tx: &DatabaseTransaction, group: &[&ApplyStatus]) -> R
                     status => updates.entry((status.as_str(), s.at)).or_default().push(f.delivery_id),
                 }
             }
-            None if hit.is_none() => early.extend(s.account_ids.first().map(|account| -> [Value; 7] {
+            None if hit.is_none() => early.extend(s.account_ids.iter().map(|account| -> [Value; 7] {
                 [
                     (*account).into(),
                     s.wamid.as_str().into(),
@@ -116,7 +116,9 @@ pub(super) async fn apply_early(tx: &DatabaseTransaction, group: &[FinishAttempt
     let rows = tx.query_all_raw(sql::statement(tx, &text, by_wamid.keys().map(|w| Value::from(*w)))).await?;
     for row in rows {
         let wamid: String = row.try_get("", "wamid")?;
-        let Some(f) = by_wamid.get(wamid.as_str()) else { continue };
+        let account: i64 = row.try_get("", "whatsapp_account_id")?;
+        // Whoever may speak for another number only is not believed about this one.
+        let Some(f) = by_wamid.get(wamid.as_str()).filter(|f| f.account_id == account) else { continue };
         let status: String = row.try_get("", "status")?;
         let at: i64 = row.try_get("", "at")?;
         match DeliveryStatus::parse(&status) {
