@@ -59,11 +59,15 @@ impl From<DbErr> for StoreError {
             DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Self::Unavailable(error.to_string()),
             DbErr::Exec(RuntimeErr::SqlxError(e)) | DbErr::Query(RuntimeErr::SqlxError(e)) => match &**e {
                 // Server shutting down (57P0x), too many connections (53xxx), disk full and I/O errors (58xxx; 13 and
-                // 10 on SQLite), lock waits over (5): all "later", none "wrong".
+                // 10 on SQLite), lock waits over (5), deadlocks (40xxx): all "later", none "wrong".
                 sqlx::Error::Database(db) => match db.code().as_deref() {
                     Some(code) if later(code) => Self::Unavailable(error.to_string()),
                     _ => Self::Query(error.to_string()),
                 },
+                sqlx::Error::Encode(_)
+                | sqlx::Error::Decode(_)
+                | sqlx::Error::ColumnDecode { .. }
+                | sqlx::Error::TypeNotFound { .. } => Self::Query(error.to_string()),
                 _ => Self::Unavailable(error.to_string()),
             },
             _ => Self::Query(error.to_string()),
@@ -72,7 +76,7 @@ impl From<DbErr> for StoreError {
 }
 
 fn later(code: &str) -> bool {
-    ["57P0", "53", "58", "08", "57014", "55P03", "25P0"]
+    ["57P0", "53", "58", "08", "40", "57014", "55P03", "25P0"]
         .iter()
         .any(|prefix| code.len() == 5 && code.starts_with(prefix))
         || ["5", "6", "10", "13", "14", "517", "261"].contains(&code)
