@@ -178,7 +178,10 @@ async fn heartbeat(store: &Store) {
     loop {
         tokio::time::sleep(HEARTBEAT).await;
         let before = Instant::now();
-        match store.stay_alive().await {
+        // A connection that went silent must not keep a dead instance from knowing it.
+        let said = tokio::time::timeout(HEARTBEAT, store.stay_alive()).await;
+        let said = said.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".into())));
+        match said {
             Ok(true) => last = before,
             Ok(false) => return,
             // A lone instance has nobody who could take over.
