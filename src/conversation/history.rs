@@ -1,4 +1,4 @@
-//! What was said, as a responder is told it; and whether a person has the thread.
+//! What was said, as a responder is told it.
 //!
 //! History follows turns, not the clock: what a customer wrote while an answer was on its way stands after that
 //! answer. Fallback texts are left out. The tail of live conversations is kept in memory.
@@ -24,13 +24,7 @@ pub const LONGEST: usize = 100;
 /// The tails of conversations.
 pub(super) struct Memory {
     store: Store,
-    tails: Cache<i64, Arc<Mutex<Tail>>>,
-}
-
-#[derive(Debug, Default)]
-struct Tail {
-    entries: VecDeque<Entry>,
-    hand_over_until: Option<i64>,
+    tails: Cache<i64, Arc<Mutex<VecDeque<Entry>>>>,
 }
 
 impl Memory {
@@ -51,9 +45,9 @@ impl Memory {
     pub fn add(&self, id: i64, role: Role, content: &str) {
         if let Some(tail) = self.tails.get(&id) {
             let mut tail = tail.lock().unwrap_or_else(|e| e.into_inner());
-            tail.entries.push_back(Entry { role, content: content.to_owned() });
-            if tail.entries.len() > LONGEST {
-                tail.entries.pop_front();
+            tail.push_back(Entry { role, content: content.to_owned() });
+            if tail.len() > LONGEST {
+                tail.pop_front();
             }
         }
     }
@@ -67,25 +61,14 @@ impl Memory {
     ) -> Result<Vec<Entry>, StoreError> {
         let tail = self.tail(conversation, except).await?;
         let tail = tail.lock().unwrap_or_else(|e| e.into_inner());
-        Ok(tail.entries.iter().skip(tail.entries.len().saturating_sub(limit)).cloned().collect())
-    }
-
-    /// Until when a person has the thread.
-    pub async fn hand_over_until(
-        &self,
-        conversation: &ConversationRef,
-        except: &[i64],
-    ) -> Result<Option<i64>, StoreError> {
-        let tail = self.tail(conversation, except).await?;
-        let until = tail.lock().unwrap_or_else(|e| e.into_inner()).hand_over_until;
-        Ok(until)
+        Ok(tail.iter().skip(tail.len().saturating_sub(limit)).cloned().collect())
     }
 
     async fn tail(
         &self,
         conversation: &ConversationRef,
         except: &[i64],
-    ) -> Result<Arc<Mutex<Tail>>, StoreError> {
+    ) -> Result<Arc<Mutex<VecDeque<Entry>>>, StoreError> {
         if let Some(tail) = self.tails.get(&conversation.id) {
             return Ok(tail);
         }
@@ -93,8 +76,7 @@ impl Memory {
         let turns = self.store.last_turns(conversation.id, LONGEST as u64).await?;
         let mut entries: VecDeque<Entry> = in_turns(&messages, &turns, except).into();
         entries.drain(..entries.len().saturating_sub(LONGEST));
-        let hand_over_until = self.store.hand_over_until(conversation.thread_id).await?;
-        let tail = Arc::new(Mutex::new(Tail { entries, hand_over_until }));
+        let tail = Arc::new(Mutex::new(entries));
         self.tails.insert(conversation.id, tail.clone());
         Ok(tail)
     }

@@ -164,7 +164,11 @@ impl Conversations {
                 }
                 live.last_at = now;
                 live.cold |= cold;
-                live.waiting.extend(waiting);
+                // It may have been read from the database a moment ago.
+                let known = |w: &Waiting| live.waiting.iter().any(|it| it.message_id == w.message_id);
+                if let Some(waiting) = waiting.filter(|w| !known(w)) {
+                    live.waiting.push_back(waiting);
+                }
             }
             None => {
                 let waiting = waiting.into_iter().collect();

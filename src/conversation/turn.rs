@@ -30,11 +30,12 @@ impl Conversations {
         &self,
         conversation: &ConversationRef,
         account: &Account,
-        members: Vec<Waiting>,
+        mut members: Vec<Waiting>,
     ) -> Result<(), StoreError> {
         let ids: Vec<i64> = members.iter().map(|m| m.message_id).collect();
         let now = self.0.clock.now_ms();
-        let until = self.patiently(|| self.0.memory.hand_over_until(conversation, &ids)).await?;
+        // Never from memory: the thread is shared with the number's other chatbots, and with other instances.
+        let until = self.patiently(|| self.0.store.hand_over_until(conversation.thread_id)).await?;
         let silent = match until {
             Some(until) if until > now => Some("handed_over"),
             _ if account.chatbot.paused => Some("chatbot_paused"),
@@ -56,7 +57,11 @@ impl Conversations {
             members: ids,
             now,
         };
-        self.patiently(|| self.0.store.stations().write(open.clone())).await?;
+        let in_line = self.patiently(|| self.0.store.stations().write(open.clone())).await?;
+        members.retain(|member| in_line.contains(&member.message_id));
+        if members.is_empty() {
+            return Ok(());
+        }
         self.answer_turn(conversation, account, turn_id, members).await
     }
 
@@ -130,11 +135,8 @@ impl Conversations {
         for member in &members {
             self.0.memory.add(conversation.id, Role::User, &member.text);
         }
-        if hand_off {
-            self.0.memory.forget(conversation.id);
-        }
         if let (Some(enqueued), Some(reply)) = (enqueued, close.reply) {
-            if author == "chatbot" && !hand_off {
+            if author == "chatbot" {
                 self.0.memory.add(conversation.id, Role::Assistant, &reply.text);
             }
             self.0.outbox.hand_on(conversation.id, parcels(conversation, enqueued, reply));

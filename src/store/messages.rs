@@ -183,10 +183,12 @@ impl Store {
         Ok(found.all(self.read()).await?)
     }
 
-    /// The newest messages of a conversation, oldest first.
+    /// The newest messages of a conversation, oldest first, without those that wait for a turn: they are no history
+    /// yet.
     pub async fn last_messages(&self, conversation_id: i64, limit: u64) -> Result<Vec<Message>, StoreError> {
         let text = format!(
-            "select {MESSAGE} from messages where conversation_id = $1 order by id desc limit {limit}"
+            "select {MESSAGE} from messages where conversation_id = $1 and not exists \
+             (select 1 from pending_messages p where p.message_id = messages.id) order by id desc limit {limit}"
         );
         let found = Message::find_by_statement(sql::statement(self.read(), &text, [conversation_id.into()]));
         let mut messages = found.all(self.read()).await?;

@@ -1,7 +1,7 @@
 //! Turns: what a responder is asked, frozen before it is asked; and its answer, committed together with what is to be
 //! sent.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
 use uuid::Uuid;
@@ -12,7 +12,8 @@ use super::writer::Write;
 use super::{Store, StoreError, sql};
 use crate::message::Recipient;
 
-/// Freezes the members of a turn and takes them out of the line.
+/// Freezes the members of a turn and takes them out of the line. Whoever is not in line any more has had a turn and
+/// gets no second one; the output is who is left, and without any no turn is opened.
 #[derive(Debug, Clone)]
 pub struct OpenTurn {
     /// UUIDv7; the `Idempotency-Key` of the call.
@@ -28,28 +29,39 @@ pub struct OpenTurn {
 }
 
 impl Write for OpenTurn {
-    type Output = ();
+    type Output = Vec<i64>;
 
-    async fn apply(tx: &DatabaseTransaction, _: i64, group: &[Self]) -> Result<Vec<()>, DbErr> {
+    async fn apply(tx: &DatabaseTransaction, _: i64, group: &[Self]) -> Result<Vec<Vec<i64>>, DbErr> {
+        let members: Vec<Value> = group.iter().flat_map(|t| &t.members).map(|id| (*id).into()).collect();
+        let text = format!(
+            "delete from pending_messages where message_id in ({}) returning message_id",
+            sql::list(1, members.len())
+        );
+        let mut in_line = HashSet::with_capacity(members.len());
+        for row in tx.query_all_raw(sql::statement(tx, &text, members)).await? {
+            in_line.insert(row.try_get::<i64>("", "message_id")?);
+        }
+        let outputs: Vec<Vec<i64>> = group
+            .iter()
+            .map(|t| t.members.iter().copied().filter(|id| in_line.remove(id)).collect())
+            .collect();
         let mut rows: Vec<[Value; 7]> = Vec::with_capacity(group.len());
-        for t in group {
+        for (t, members) in group.iter().zip(&outputs).filter(|(_, members)| !members.is_empty()) {
             rows.push([
                 t.turn_id.into(),
                 t.place.tenant_id.as_str().into(),
                 t.conversation_id.into(),
                 t.place.chatbot_id.as_str().into(),
-                serde_json::to_string(&t.members).map_err(|e| DbErr::Json(e.to_string()))?.into(),
+                serde_json::to_string(members).map_err(|e| DbErr::Json(e.to_string()))?.into(),
                 "asking".into(),
                 t.now.into(),
             ]);
         }
-        let head = "turns (id,tenant_id,conversation_id,chatbot_id,members,status,created_at)";
-        tx.execute_raw(sql::insert(tx, head, rows, "")).await?;
-        let members: Vec<Value> = group.iter().flat_map(|t| &t.members).map(|id| (*id).into()).collect();
-        let text =
-            format!("delete from pending_messages where message_id in ({})", sql::list(1, members.len()));
-        tx.execute_raw(sql::statement(tx, &text, members)).await?;
-        Ok(vec![(); group.len()])
+        if !rows.is_empty() {
+            let head = "turns (id,tenant_id,conversation_id,chatbot_id,members,status,created_at)";
+            tx.execute_raw(sql::insert(tx, head, rows, "")).await?;
+        }
+        Ok(outputs)
     }
 }
 
