@@ -59,30 +59,30 @@ pub fn init(format: Format, filter: Option<&str>) -> Result<(), TelemetryError> 
 
 /// Names of the metrics, so that what is counted and what is described cannot drift apart.
 pub mod metric {
-    /// Counter: webhook bodies by `outcome` (stored, refused, not_whatsapp, too_large, unavailable).
-    pub const WEBHOOKS: &str = "switchboard_webhooks_total";
+    /// Counter: changes that were stored, by `new` (`yes`, or `no` for a repeated delivery).
+    pub const EVENTS: &str = "switchboard_events_total";
     /// Counter: bodies whose signature was missing, malformed or wrong.
     pub const SIGNATURES_REFUSED: &str = "switchboard_signatures_refused_total";
+    /// Counter: verifications with a wrong token.
+    pub const VERIFICATIONS_REFUSED: &str = "switchboard_verifications_refused_total";
+    /// Counter: bodies answered with 503.
+    pub const WEBHOOKS_UNAVAILABLE: &str = "switchboard_webhooks_unavailable_total";
     /// Counter: changes signed by another account's secret than their number's.
     pub const SECRET_BINDING_REFUSED: &str = "switchboard_secret_binding_refused_total";
-    /// Histogram, seconds: from the first byte of a webhook to its answer.
-    pub const ACKNOWLEDGE_SECONDS: &str = "switchboard_acknowledge_seconds";
-    /// Counter: inbound messages by `chatbot`.
+    /// Counter: events that could not be read or stored.
+    pub const EVENTS_QUARANTINED: &str = "switchboard_events_quarantined_total";
+    /// Counter: messages by `direction` (`in`, `out`) and `chatbot`.
     pub const MESSAGES: &str = "switchboard_messages_total";
-    /// Counter: calls of a responder by `chatbot` and `outcome`.
-    pub const RESPONDER_CALLS: &str = "switchboard_responder_calls_total";
-    /// Histogram, seconds: how long a responder took.
+    /// Histogram, seconds: how long a turn's answer took, tries and waits included, by `chatbot`.
     pub const RESPONDER_SECONDS: &str = "switchboard_responder_seconds";
-    /// Counter: attempts by `outcome`.
+    /// Counter: turns without an answer, by `chatbot` and `reason`.
+    pub const TURNS_DEAD: &str = "switchboard_turns_dead_total";
+    /// Counter: attempts by `outcome` (accepted, refused, not_sent, unknown) and Meta's `code`.
     pub const SENDS: &str = "switchboard_sends_total";
-    /// Counter: attempts that failed, by Meta's `code`.
-    pub const SENDS_FAILED: &str = "switchboard_sends_failed_total";
-    /// Histogram, seconds: from a webhook's arrival to the reply's acceptance by Meta.
-    pub const REPLY_SECONDS: &str = "switchboard_reply_seconds";
+    /// Counter: deliveries of which nobody knows whether they went out.
+    pub const DELIVERIES_UNKNOWN: &str = "switchboard_deliveries_unknown_total";
     /// Gauge, seconds: age of the oldest item waiting, by `station` (inbox, conversation, outbox).
     pub const OLDEST_WAITING_SECONDS: &str = "switchboard_oldest_waiting_seconds";
-    /// Gauge: sessions by `state`.
-    pub const SESSIONS: &str = "switchboard_sessions";
 }
 
 /// Bucket edges in seconds: fine around Meta's 250 ms and 1 s, up to a responder's 90 s.
@@ -110,18 +110,18 @@ pub fn metrics() -> Result<PrometheusHandle, TelemetryError> {
 
 fn describe() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
-    describe_counter!(metric::WEBHOOKS, "Webhook bodies by outcome");
+    describe_counter!(metric::EVENTS, "Changes stored; new=no is a repeated delivery");
     describe_counter!(metric::SIGNATURES_REFUSED, "Webhook bodies with a missing or wrong signature");
+    describe_counter!(metric::VERIFICATIONS_REFUSED, "Verifications with a wrong token");
+    describe_counter!(metric::WEBHOOKS_UNAVAILABLE, "Webhook bodies answered with 503");
     describe_counter!(metric::SECRET_BINDING_REFUSED, "Changes signed by another account's secret");
-    describe_histogram!(metric::ACKNOWLEDGE_SECONDS, "Time to answer a webhook");
-    describe_counter!(metric::MESSAGES, "Inbound messages by chatbot");
-    describe_counter!(metric::RESPONDER_CALLS, "Calls of responders by chatbot and outcome");
-    describe_histogram!(metric::RESPONDER_SECONDS, "Time a responder took");
-    describe_counter!(metric::SENDS, "Attempts to send by outcome");
-    describe_counter!(metric::SENDS_FAILED, "Failed attempts to send by Meta's code");
-    describe_histogram!(metric::REPLY_SECONDS, "Time from a webhook's arrival to the reply's acceptance");
+    describe_counter!(metric::EVENTS_QUARANTINED, "Events that could not be read or stored");
+    describe_counter!(metric::MESSAGES, "Messages by direction and chatbot");
+    describe_histogram!(metric::RESPONDER_SECONDS, "Time until a turn's answer, by chatbot");
+    describe_counter!(metric::TURNS_DEAD, "Turns without an answer, by chatbot and reason");
+    describe_counter!(metric::SENDS, "Attempts to send by outcome and Meta's code");
+    describe_counter!(metric::DELIVERIES_UNKNOWN, "Deliveries that may or may not have gone out");
     describe_gauge!(metric::OLDEST_WAITING_SECONDS, "Age of the oldest waiting item by station");
-    describe_gauge!(metric::SESSIONS, "QR sessions by state");
 }
 
 /// The span around every request, for `TracingLogger::<RequestSpan>::new()`: method, route pattern, request id

@@ -21,6 +21,7 @@ use crate::runtime::Clock;
 use crate::secret;
 use crate::store::events::{Accept, Event};
 use crate::store::{Store, StoreError};
+use crate::telemetry::metric;
 
 /// Largest body, in bytes; Meta sends up to 3 MB.
 pub const MAX_BODY: usize = 3 << 20;
@@ -116,7 +117,7 @@ async fn verify(door: web::Data<Door>, request: HttpRequest) -> HttpResponse {
 }
 
 fn forbidden() -> HttpResponse {
-    metrics::counter!("switchboard_verifications_refused_total").increment(1);
+    metrics::counter!(metric::VERIFICATIONS_REFUSED).increment(1);
     HttpResponse::Forbidden().content_type("text/plain; charset=utf-8").body("Forbidden")
 }
 
@@ -157,13 +158,13 @@ async fn receive(door: web::Data<Door>, request: HttpRequest, body: web::Payload
 }
 
 fn unsigned() -> HttpResponse {
-    metrics::counter!("switchboard_signatures_refused_total").increment(1);
+    metrics::counter!(metric::SIGNATURES_REFUSED).increment(1);
     HttpResponse::Unauthorized().json(json!({ "success": false, "error": "Invalid signature" }))
 }
 
 /// Meta comes again, for seven days.
 fn unavailable(error: &StoreError) -> HttpResponse {
-    metrics::counter!("switchboard_webhooks_unavailable_total").increment(1);
+    metrics::counter!(metric::WEBHOOKS_UNAVAILABLE).increment(1);
     tracing::warn!(%error, "a webhook could not be stored; Meta will send it again");
     HttpResponse::ServiceUnavailable()
         .insert_header((RETRY_AFTER, "2"))
@@ -275,8 +276,7 @@ impl Verified<'_> {
 /// Commits a row, and hands it on if it is new.
 async fn store_row(door: Door, row: Accept) -> Result<(), StoreError> {
     let id = door.0.store.door().try_write(row.clone()).await?;
-    metrics::counter!("switchboard_events_total", "new" => if id.is_some() { "yes" } else { "no" })
-        .increment(1);
+    metrics::counter!(metric::EVENTS, "new" => if id.is_some() { "yes" } else { "no" }).increment(1);
     let Some(id) = id.filter(|_| row.unreadable.is_none()) else { return Ok(()) };
     match door.inbox() {
         Some(inbox) => inbox.hand_on(event(id, row)),

@@ -24,6 +24,7 @@ use crate::routing::Routing;
 use crate::runtime::{Clock, Shutdown};
 use crate::store::instances::LEASE;
 use crate::store::{Store, StoreError};
+use crate::telemetry::metric;
 use crate::webhook::Door;
 
 /// Signs of life.
@@ -273,12 +274,21 @@ pub(super) async fn tidy(store: Store, clock: Clock, metrics: PrometheusHandle) 
         }
         if round.is_multiple_of(5) {
             metrics.run_upkeep();
+            measure(&store, &clock).await;
         }
         if round.is_multiple_of(3_600)
             && let Err(error) = store.sweep(clock.now_ms()).await
         {
             tracing::warn!(%error, "old marks could not be swept");
         }
+    }
+}
+
+async fn measure(store: &Store, clock: &Clock) {
+    let Ok(oldest) = store.oldest_waiting().await else { return };
+    for (station, at) in ["inbox", "conversation", "outbox"].into_iter().zip(oldest) {
+        let age = at.map_or(0, |at| (clock.now_ms() - at).max(0));
+        metrics::gauge!(metric::OLDEST_WAITING_SECONDS, "station" => station).set(age as f64 / 1000.0);
     }
 }
 

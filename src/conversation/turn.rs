@@ -13,6 +13,7 @@ use crate::routing::Account;
 use crate::store::StoreError;
 use crate::store::conversations::ConversationRef;
 use crate::store::turns::{CloseTurn, Enqueued, OpenTurn, Reply, Turn, TurnEnd};
+use crate::telemetry::metric;
 
 /// Waits before the retries of a question.
 const RETRIES: [Duration; 4] =
@@ -98,12 +99,12 @@ impl Conversations {
         let Some((asked, calls)) = self.ask(conversation, account, turn_id, &entries).await else {
             return Ok(()); // stopping: the turn stays open and is asked again by whoever comes next
         };
-        metrics::histogram!("switchboard_responder_seconds")
+        metrics::histogram!(metric::RESPONDER_SECONDS, "chatbot" => bot_label(account))
             .record((self.0.clock.now_ms() - started) as f64 / 1000.0);
         let (end, reason, text, author, hand_off) = match asked {
             Ok(Answer { text, hand_off }) => (TurnEnd::Answered, None, Some(text), "chatbot", hand_off),
             Err(failure) => {
-                metrics::counter!("switchboard_turns_dead_total", "reason" => failure.reason).increment(1);
+                metrics::counter!(metric::TURNS_DEAD, "chatbot" => bot_label(account), "reason" => failure.reason).increment(1);
                 tracing::warn!(turn = %turn_id, chatbot = account.place.chatbot_id, tenant = account.place.tenant_id,
                     reason = failure.reason, detail = failure.detail, "a turn got no answer");
                 let why = format!("{}: {}", failure.reason, failure.detail);
@@ -139,6 +140,8 @@ impl Conversations {
             if author == "chatbot" {
                 self.0.memory.add(conversation.id, Role::Assistant, &reply.text);
             }
+            metrics::counter!(metric::MESSAGES, "direction" => "out", "chatbot" => bot_label(account))
+                .increment(1);
             self.0.outbox.hand_on(conversation.id, parcels(conversation, enqueued, reply));
         }
         Ok(())
@@ -205,6 +208,10 @@ impl Conversations {
             drop(permit);
         });
     }
+}
+
+fn bot_label(account: &Account) -> String {
+    account.place.chatbot_id.clone()
 }
 
 /// An answer as WhatsApp shows it: one bubble, more only when it must be.

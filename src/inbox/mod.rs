@@ -66,7 +66,8 @@ impl Inbox {
     pub fn start(parts: Parts) -> Self {
         let (queue, events) = mpsc::channel(WAITING);
         let spill = Mutex::new(Spill { active: true, ids: Vec::new() });
-        let inbox = Self(Arc::new(Shared { queue, bytes: AtomicUsize::new(0), in_hand: AtomicUsize::new(0), spill }));
+        let inbox =
+            Self(Arc::new(Shared { queue, bytes: AtomicUsize::new(0), in_hand: AtomicUsize::new(0), spill }));
         let tasks = parts.tasks.clone();
         tasks.spawn(worker::run(parts, inbox.clone(), events));
         inbox

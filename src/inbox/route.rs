@@ -12,6 +12,7 @@ use crate::store::StoreError;
 use crate::store::events::{End, Event, EventState, Process};
 use crate::store::messages::Append;
 use crate::store::statuses::ApplyStatus;
+use crate::telemetry::metric;
 
 /// A message older than this by Meta's clock is stored and not answered, in milliseconds.
 const STALE: i64 = 86_400_000;
@@ -48,7 +49,7 @@ pub(super) async fn route(
     let (heard, refused): (Vec<_>, Vec<_>) =
         present.into_iter().partition(|a| a.accepts(&event.verified_by, event.by_platform));
     if !refused.is_empty() {
-        metrics::counter!("switchboard_secret_binding_refused_total").increment(1);
+        metrics::counter!(metric::SECRET_BINDING_REFUSED).increment(1);
         tracing::warn!(event = event.id, "signed by a secret that may not speak for this number: refused");
     }
     let Some(first) = heard.first() else {

@@ -20,6 +20,7 @@ use crate::news::News;
 use crate::store::StoreError;
 use crate::store::conversations::ConversationRef;
 use crate::store::events::{End, Event, EventState, Process};
+use crate::telemetry::metric;
 
 /// Events taken at once.
 const BATCH: usize = 256;
@@ -181,7 +182,7 @@ fn hand_on(
 ) {
     for (append, appended) in job.appends.into_iter().zip(appended) {
         let Some(appended) = appended else { continue };
-        metrics::counter!("switchboard_messages_total", "direction" => "in", "chatbot" => append.place.chatbot_id)
+        metrics::counter!(metric::MESSAGES, "direction" => "in", "chatbot" => append.place.chatbot_id)
             .increment(1);
         if !appended.mine {
             elsewhere.extend(appended.owner.map(|owner| (owner, Vec::new())));
@@ -218,7 +219,7 @@ fn read(event: &Event) -> Result<Vec<Item>, String> {
 }
 
 fn quarantine(event_id: i64, reason: String, now: i64) -> Process {
-    metrics::counter!("switchboard_events_quarantined_total").increment(1);
+    metrics::counter!(metric::EVENTS_QUARANTINED).increment(1);
     let end = End::Left(EventState::Quarantined, reason, None);
     Process { event_id, appends: Vec::new(), statuses: Vec::new(), end, now }
 }

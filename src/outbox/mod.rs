@@ -20,6 +20,7 @@ use crate::routing::Routing;
 use crate::runtime::Clock;
 use crate::store::deliveries::Delivery;
 use crate::store::{Store, StoreError};
+use crate::telemetry::metric;
 use pacing::Pacing;
 use send::Step;
 
@@ -241,7 +242,7 @@ impl Outbox {
                 lost,
                 "deliveries were interrupted while being sent: they are `unknown` now"
             );
-            metrics::counter!("switchboard_deliveries_unknown_total").increment(lost);
+            metrics::counter!(metric::DELIVERIES_UNKNOWN).increment(lost);
         }
         let rows = self.0.store.open_deliveries(conversation).await?;
         let mut parcels = Vec::with_capacity(rows.len());

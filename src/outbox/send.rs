@@ -13,6 +13,7 @@ use crate::message::DeliveryStatus;
 use crate::routing::{Account, Status};
 use crate::store::StoreError;
 use crate::store::deliveries::{FinishAttempt, StartAttempt};
+use crate::telemetry::metric;
 
 /// Waits before the safe retries, in seconds: 4^n.
 const RETRIES: [u64; 4] = [1, 4, 16, 64];
@@ -74,7 +75,7 @@ impl Outbox {
         let body = messages::text(&parcel.recipient, &parcel.text, &attempt_id.to_string());
         let result = self.0.graph.send(&parcel.phone_number_id, &account.credentials, &body).await;
         let ending = self.judge(result, parcel, &account, &pair).await;
-        metrics::counter!("switchboard_sends_total", "outcome" => ending.outcome,
+        metrics::counter!(metric::SENDS, "outcome" => ending.outcome,
             "code" => ending.code.map_or_else(String::new, |code| code.to_string()))
         .increment(1);
 
@@ -126,7 +127,7 @@ impl Outbox {
                 self.retry(parcel, ending, "graph_unreachable", None)
             }
             Err(SendFailure::Ambiguous(detail)) => {
-                metrics::counter!("switchboard_deliveries_unknown_total").increment(1);
+                metrics::counter!(metric::DELIVERIES_UNKNOWN).increment(1);
                 Ending {
                     reason: Some("answer_lost"),
                     detail: Some(detail),
@@ -153,7 +154,7 @@ impl Outbox {
                         self.retry(parcel, refused, verdict.reason, retry_after)
                     }
                     Reaction::Ambiguous => {
-                        metrics::counter!("switchboard_deliveries_unknown_total").increment(1);
+                        metrics::counter!(metric::DELIVERIES_UNKNOWN).increment(1);
                         Ending {
                             outcome: "unknown",
                             status: DeliveryStatus::Unknown,

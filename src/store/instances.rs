@@ -80,6 +80,16 @@ impl Store {
         Ok(())
     }
 
+    /// When the oldest open item of each station came to be, Unix milliseconds: inbox, conversation, outbox.
+    pub async fn oldest_waiting(&self) -> Result<[Option<i64>; 3], StoreError> {
+        let text = "select (select min(at) from event_states where state = 'received') as inbox, \
+                    (select min(at) from pending_messages) as conversation, \
+                    (select min(next_at) from deliveries where status in ('queued', 'sending')) as outbox";
+        let row = self.read().query_one_raw(sql::statement(self.read(), text, [])).await?;
+        let Some(row) = row else { return Ok([None; 3]) };
+        Ok([row.try_get("", "inbox")?, row.try_get("", "conversation")?, row.try_get("", "outbox")?])
+    }
+
     /// Removes what nobody needs any more: early statuses after a day, dedupe marks after thirty.
     pub async fn sweep(&self, now: i64) -> Result<(), StoreError> {
         const DAY: i64 = 86_400_000;
