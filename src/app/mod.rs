@@ -3,11 +3,12 @@
 
 mod engine;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::{HttpServer, web};
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinHandle;
 use tracing_actix_web::TracingLogger;
 use url::Url;
@@ -208,9 +209,12 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
 
     let mut background = vec![
         tokio::spawn(engine::hear(routing.clone(), news.hear())),
-        tokio::spawn(engine::tidy(store.clone(), options.clock.clone(), metrics)),
+        tokio::spawn(engine::tidy(store.clone(), options.clock.clone(), metrics.clone())),
         tokio::spawn(engine::activate(onboarding)),
     ];
+    if let Some(port) = config.operations.metrics_port {
+        background.push(metrics_listener((config.server.host, port), metrics)?);
+    }
     if role != Role::Web {
         background.push(tokio::spawn(engine.clone().run(shutdown.clone())));
     }
@@ -227,6 +231,21 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
         background,
         _single: single,
     })
+}
+
+/// Metrics on a port of their own, for hosts that scrape without a token: it is not reachable from outside there.
+fn metrics_listener(address: (IpAddr, u16), metrics: PrometheusHandle) -> Result<JoinHandle<()>, StartError> {
+    let server = HttpServer::new(move || {
+        let metrics = metrics.clone();
+        let render = move || std::future::ready(metrics.render());
+        actix_web::App::new().route("/metrics", web::get().to(render))
+    });
+    let server = server.workers(1).disable_signals().bind(address)?.run();
+    Ok(tokio::spawn(async move {
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the metrics listener stopped");
+        }
+    }))
 }
 
 fn url(name: &str, text: &str) -> Result<Url, StartError> {
