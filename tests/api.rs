@@ -2,5 +2,9 @@
 
 #[path = "api/access.rs"]
 mod access;
+#[path = "api/chatbots.rs"]
+mod chatbots;
 #[path = "api/harness.rs"]
 mod harness;
+#[path = "api/integration.rs"]
+mod integration;

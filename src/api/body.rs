@@ -135,7 +135,7 @@ impl Fields {
         match self.optional(name, field, check) {
             Some(Some(value)) => return Some(value),
             Some(None) => self.wrong(name, "must not be null"),
-            None if self.0.iter().any(|e| e.field == name || e.field.starts_with(&format!("{name}."))) => {}
+            None if self.has(name) => {}
             None => self.wrong(name, "is required"),
         }
         None
@@ -185,6 +185,12 @@ impl Fields {
     /// Notes what is wrong with a field.
     pub fn wrong(&mut self, name: &str, message: impl Into<String>) {
         self.0.push(FieldError { field: name.to_owned(), message: message.into() });
+    }
+
+    /// Whether something is wrong with a field, or below it.
+    pub fn has(&self, name: &str) -> bool {
+        let below = format!("{name}.");
+        self.0.iter().any(|e| e.field == name || e.field.starts_with(&below))
     }
 
     /// An error if anything was wrong.

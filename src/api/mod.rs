@@ -3,8 +3,11 @@
 pub mod answer;
 mod api_keys;
 mod body;
+mod chatbots;
 pub mod guard;
+mod integration;
 pub mod problem;
+mod responder;
 mod system;
 mod tenants;
 
@@ -122,6 +125,21 @@ routes! {
     "/api/v1/tenants/{id}" { get tenants::one, patch tenants::change }
     "/api/v1/api-keys" { get api_keys::list, post api_keys::create }
     "/api/v1/api-keys/{id}" { delete api_keys::revoke }
+    "/api/v1/chatbots" { get chatbots::list, post chatbots::create }
+    "/api/v1/chatbots/{id}" { get chatbots::one, patch chatbots::change, delete chatbots::remove }
+    "/api/v1/whatsapp/integration" {
+        get integration::get,
+        post integration::create::create,
+        patch integration::change::change,
+        delete integration::remove,
+    }
+    "/api/v1/whatsapp/integration/{id}" {
+        get integration::get_one,
+        patch integration::change::change_one,
+        delete integration::remove_one,
+    }
+    "/api/v1/whatsapp/integration/{id}/check" { post integration::check }
+    "/api/v1/whatsapp/integration/{id}/subscribe" { post integration::subscribe }
     "/openapi.json" { get system::openapi }
     "/health" { get system::health }
     "/ready" { get system::ready }
@@ -145,6 +163,9 @@ pub fn document() -> utoipa::openapi::OpenApi {
         for operation in
             [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
         {
+            // Handlers are called alike in every file; callers' generators want each name once.
+            let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
+            operation.operation_id = operation.operation_id.take().map(|name| format!("{tag}_{name}"));
             operation
                 .responses
                 .responses

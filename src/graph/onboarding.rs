@@ -46,7 +46,16 @@ pub struct PhoneNumber {
 impl PhoneNumber {
     /// The WABA it belongs to, as Graph's health report names it.
     pub fn waba_id(&self) -> Option<&str> {
-        self.entities.iter().find(|e| e.entity_type == "WABA").map(|e| e.id.as_str())
+        self.entity("WABA")
+    }
+
+    /// The app whose token asked, as Graph's health report names it.
+    pub fn app_id(&self) -> Option<&str> {
+        self.entity("APP")
+    }
+
+    fn entity(&self, kind: &str) -> Option<&str> {
+        self.entities.iter().find(|e| e.entity_type == kind).map(|e| e.id.as_str())
     }
 }
 

@@ -194,11 +194,6 @@ fn connected(checks: &mut Checks, number: &PhoneNumber) {
     }
 }
 
-/// The app a token was made for, as the number's health report names it.
-fn app_of(number: &PhoneNumber) -> Option<&str> {
-    number.entities.iter().find(|entity| entity.entity_type == "APP").map(|entity| entity.id.as_str())
-}
-
 /// Only the secret of the token's own app opens it.
 async fn token_details(
     checks: &mut Checks,
@@ -206,8 +201,8 @@ async fn token_details(
     request: &Request<'_>,
     number: &PhoneNumber,
 ) {
-    let own = app_of(number).zip(request.credentials.app_secret.as_ref());
-    let ours = request.app.filter(|(id, _)| app_of(number).is_none_or(|app| app == *id));
+    let own = number.app_id().zip(request.credentials.app_secret.as_ref());
+    let ours = request.app.filter(|(id, _)| number.app_id().is_none_or(|app| app == *id));
     let Some((app, secret)) = own.or(ours) else {
         return checks.add(Outcome::Skipped, "the token's app secret is not known here");
     };
@@ -245,7 +240,7 @@ fn complaint(info: &TokenInfo, waba: &str) -> Option<String> {
 async fn subscription(checks: &mut Checks, graph: &GraphClient, request: &Request<'_>, number: &PhoneNumber) {
     match graph.subscribed_apps(request.business_account_id, request.credentials).await {
         Ok(apps) => {
-            let app = app_of(number);
+            let app = number.app_id();
             if apps.iter().any(|subscribed| app.is_none_or(|app| app == subscribed.id)) {
                 checks.ok("the app gets the account's webhooks");
             } else {

@@ -70,6 +70,27 @@ impl Store {
             .await?)
     }
 
+    /// Puts a tenant's chatbot away together with its accounts, so that their verify tokens and pairs are free; the
+    /// rows stay. Returns the numbers it served.
+    pub async fn delete_chatbot(
+        &self,
+        tenant: &str,
+        id: &str,
+        line: &Audit<'_>,
+    ) -> Result<Vec<String>, StoreError> {
+        let tx = self.begin().await?;
+        let values: [Value; 3] = [tenant.into(), id.into(), line.now.into()];
+        let text =
+            "update chatbots set deleted_at = $3 where tenant_id = $1 and id = $2 and deleted_at is null";
+        tx.execute_raw(sql::statement(&tx, text, values.clone())).await?;
+        let text = "update whatsapp_accounts set deleted_at = $3, updated_at = $3 \
+                    where tenant_id = $1 and chatbot_id = $2 and deleted_at is null returning phone_number_id";
+        let rows = tx.query_all_raw(sql::statement(&tx, text, values)).await?;
+        audit(&tx, line).await?;
+        tx.commit().await?;
+        Ok(rows.iter().map(|row| row.try_get("", "phone_number_id")).collect::<Result<_, _>>()?)
+    }
+
     /// One of a tenant's chatbots.
     pub async fn chatbot(&self, tenant: &str, id: &str) -> Result<Option<Chatbot>, StoreError> {
         let text =

@@ -220,6 +220,12 @@ async fn the_description_is_complete() {
             described.push((method.clone(), path.clone()));
         }
     }
+    let text = document.to_string();
+    let mut names: Vec<&str> =
+        text.split("\"operationId\":\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), described.len(), "every operation has a name of its own");
     let mut served: Vec<(String, String)> =
         ROUTES.iter().map(|(method, path)| (method.to_string(), path.replace(":.+}", "}"))).collect();
     described.sort();
@@ -227,7 +233,6 @@ async fn the_description_is_complete() {
     assert_eq!(described, served);
     assert_eq!(document["components"]["securitySchemes"]["apiKey"]["scheme"], "bearer");
     // Every reference leads somewhere.
-    let text = document.to_string();
     for name in text.split("#/components/schemas/").skip(1) {
         let name = name.split('"').next().unwrap();
         assert!(document["components"]["schemas"][name].is_object(), "{name} is missing");

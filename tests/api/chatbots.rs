@@ -1,0 +1,133 @@
+//! Chatbots: defaults, bounds, merge patch, and where their key may go.
+
+use serde_json::{Value, json};
+
+use super::harness::{Api, Options};
+use switchboard::auth::Role;
+
+const CHATBOTS: &str = "/api/v1/chatbots";
+
+#[actix_web::test]
+async fn a_chatbot_has_defaults_and_keeps_its_key_to_itself() {
+    let api = Api::start().await;
+    let key = api.key("a", Role::Admin).await;
+    let viewer = api.key("a", Role::Viewer).await;
+    let body = json!({"id": "shop", "apiKey": "a-very-long-key-of-the-responder-0001"});
+    let made = api.expect(201, "post", CHATBOTS, &key, body.clone()).await;
+    for (field, value) in [
+        ("id", json!("shop")),
+        ("name", json!("shop")),
+        ("apiKey", json!("a-ve…0001")),
+        ("responder", json!({"kind": "response_api"})),
+        ("coalesceMs", json!(800)),
+        ("coalesceMaxMs", json!(5000)),
+        ("historyLimit", json!(10)),
+        ("typing", json!(true)),
+        ("paused", json!(false)),
+    ] {
+        assert_eq!(made[field], value, "{field}");
+    }
+    assert!(made["fallbackText"].as_str().unwrap().starts_with("Sorry"));
+    let stored = api.parts.store.chatbot("a", "shop").await.unwrap().unwrap();
+    assert!(!stored.api_key.unwrap().contains("responder"), "sealed at rest");
+    let seen = api.expect(200, "get", "/api/v1/chatbots/shop", &viewer, Value::Null).await;
+    assert_eq!(seen, made);
+    api.refuse(409, "already_exists", "post", CHATBOTS, &key, body).await;
+
+    // Another tenant sees nothing of it, and cannot take its name.
+    let other = api.key("b", Role::Owner).await;
+    for method in ["get", "delete"] {
+        api.refuse(404, "not_found", method, "/api/v1/chatbots/shop", &other, Value::Null).await;
+    }
+    api.refuse(404, "not_found", "patch", "/api/v1/chatbots/shop", &other, json!({"paused": true})).await;
+    api.refuse(409, "already_exists", "post", CHATBOTS, &other, json!({"id": "shop"})).await;
+    let (_, list) = api.call("get", CHATBOTS, &other, Value::Null).await;
+    assert_eq!(list["data"], json!([]));
+
+    api.expect(200, "delete", "/api/v1/chatbots/shop", &key, Value::Null).await;
+    api.refuse(404, "not_found", "get", "/api/v1/chatbots/shop", &key, Value::Null).await;
+    api.refuse(409, "already_exists", "post", CHATBOTS, &other, json!({"id": "shop"})).await;
+    let back = api.expect(201, "post", CHATBOTS, &key, json!({"id": "shop"})).await;
+    assert_eq!(back["apiKey"], Value::Null, "a chatbot that comes back begins anew");
+}
+
+#[actix_web::test]
+async fn every_wrong_value_is_named() {
+    let api = Api::start().await;
+    let key = api.key("a", Role::Admin).await;
+    api.expect(201, "post", CHATBOTS, &key, json!({"id": "shop"})).await;
+    let long = "x".repeat(4097);
+    for (body, fields) in [
+        (json!({"coalesceMs": -1}), &["coalesceMs"][..]),
+        (json!({"coalesceMs": 60_001, "coalesceMaxMs": 300_000}), &["coalesceMs"]),
+        (json!({"coalesceMs": 6_000}), &["coalesceMaxMs"]),
+        (json!({"coalesceMaxMs": 300_001}), &["coalesceMaxMs"]),
+        (json!({"historyLimit": 0}), &["historyLimit"]),
+        (json!({"historyLimit": 101}), &["historyLimit"]),
+        (json!({"historyLimit": "10"}), &["historyLimit"]),
+        (json!({"fallbackText": long}), &["fallbackText"]),
+        (json!({"fallbackText": " "}), &["fallbackText"]),
+        (json!({"typing": "yes", "paused": 1, "name": ""}), &["name", "typing", "paused"]),
+        (json!({"apiKey": "with blank"}), &["apiKey"]),
+        (json!({"tenantId": "b"}), &["tenantId"]),
+        (json!({"createdAt": "x"}), &["createdAt"]),
+        (json!({"responder": "echo"}), &["responder"]),
+        (json!({"responder": {"kind": "magic"}}), &["responder.kind"]),
+        (json!({"responder": {"baseURL": "x"}}), &["responder.baseURL"]),
+        (json!({"responder": {"baseUrl": "ftp://x", "path": "x"}}), &["responder.baseUrl", "responder.path"]),
+        (json!({"responder": {"baseUrl": "https://u:p@x.example"}}), &["responder.baseUrl"]),
+        (json!({"responder": {"originUrl": "nowhere"}}), &["responder.originUrl"]),
+        (json!({"responder": {"timeoutMs": 999}}), &["responder.timeoutMs"]),
+        (json!({"responder": {"timeoutMs": 60_001}}), &["responder.timeoutMs"]),
+        (json!({"responder": {"kind": "openai"}}), &["responder.baseUrl", "responder.model"]),
+    ] {
+        api.wrong_fields("patch", "/api/v1/chatbots/shop", &key, body.clone(), fields).await;
+        api.wrong_fields("post", CHATBOTS, &key, body, fields).await;
+    }
+    api.wrong_fields("patch", "/api/v1/chatbots/shop", &key, json!({"id": "shop"}), &["id"]).await;
+    api.wrong_fields("post", CHATBOTS, &key, json!({"id": "a/b"}), &["id"]).await;
+    api.refuse(400, "invalid", "patch", "/api/v1/chatbots/shop", &key, json!({})).await;
+
+    let api = Api::start_with(Options { production: true, ..Options::default() }).await;
+    let key = api.key("a", Role::Admin).await;
+    for url in ["http://x.example", "https://127.0.0.1", "https://metadata.internal"] {
+        let body = json!({"responder": {"baseUrl": url}});
+        api.wrong_fields("post", CHATBOTS, &key, body, &["responder.baseUrl"]).await;
+    }
+}
+
+#[actix_web::test]
+async fn a_change_is_merged() {
+    let api = Api::start().await;
+    let key = api.key("a", Role::Admin).await;
+    let responder =
+        json!({"kind": "openai", "baseUrl": "https://one.example/v1", "model": "m", "systemPrompt": "p"});
+    let body = json!({"id": "shop", "apiKey": "key-1", "responder": responder, "coalesceMs": 0, "fallbackText": null});
+    let made = api.expect(201, "post", CHATBOTS, &key, body).await;
+    assert_eq!((&made["coalesceMs"], &made["fallbackText"]), (&json!(0), &Value::Null));
+    let change = async |body: Value| api.expect(200, "patch", "/api/v1/chatbots/shop", &key, body).await;
+
+    let changed =
+        change(json!({"responder": {"systemPrompt": null, "timeoutMs": 5000}, "paused": true})).await;
+    let merged =
+        json!({"kind": "openai", "baseUrl": "https://one.example/v1", "model": "m", "timeoutMs": 5000});
+    assert_eq!((&changed["responder"], &changed["paused"]), (&merged, &json!(true)));
+    assert_eq!(changed["apiKey"], "••••");
+    let changed = change(json!({"coalesceMs": null, "name": "Shop"})).await;
+    assert_eq!(
+        (&changed["coalesceMs"], &changed["name"], &changed["paused"]),
+        (&json!(800), &json!("Shop"), &json!(true))
+    );
+
+    // Another path on the same host keeps the key; another host gets none, unless it is given one.
+    let kept = change(json!({"responder": {"baseUrl": "https://one.example/v2"}})).await;
+    assert_eq!(kept["apiKey"], "••••");
+    let body = json!({"responder": {"baseUrl": "https://two.example/v1"}});
+    let (_, answer) = api.call("patch", "/api/v1/chatbots/shop", &key, body).await;
+    assert_eq!(answer["data"]["apiKey"], Value::Null);
+    assert!(answer["message"].as_str().unwrap().contains("API key was removed"));
+    let given = change(json!({"apiKey": "key-2", "responder": {"baseUrl": "https://three.example"}})).await;
+    assert_eq!(given["apiKey"], "••••");
+    let reset = change(json!({"responder": null, "apiKey": null})).await;
+    assert_eq!((&reset["responder"], &reset["apiKey"]), (&json!({"kind": "response_api"}), &Value::Null));
+}
