@@ -209,11 +209,11 @@ mod tests {
     #[test]
     async fn metrics_are_one_for_the_process_and_speak_prometheus() {
         let (first, second) = (metrics().unwrap(), metrics().unwrap());
-        metrics::counter!(metric::SENDS_FAILED, "code" => "131056").increment(2);
-        metrics::histogram!(metric::ACKNOWLEDGE_SECONDS).record(0.2);
+        metrics::counter!(metric::SENDS, "outcome" => "refused", "code" => "131056").increment(2);
+        metrics::histogram!(metric::RESPONDER_SECONDS).record(0.2);
         for text in [first.render(), second.render()] {
-            assert!(text.contains("switchboard_sends_failed_total{code=\"131056\"} 2"), "{text}");
-            assert!(text.contains("switchboard_acknowledge_seconds_bucket{le=\"0.25\"}"), "{text}");
+            assert!(text.contains("switchboard_sends_total{outcome=\"refused\",code=\"131056\"} 2"), "{text}");
+            assert!(text.contains("switchboard_responder_seconds_bucket{le=\"0.25\"}"), "{text}");
         }
     }
 
