@@ -212,7 +212,10 @@ mod tests {
         metrics::counter!(metric::SENDS, "outcome" => "refused", "code" => "131056").increment(2);
         metrics::histogram!(metric::RESPONDER_SECONDS).record(0.2);
         for text in [first.render(), second.render()] {
-            assert!(text.contains("switchboard_sends_total{outcome=\"refused\",code=\"131056\"} 2"), "{text}");
+            assert!(
+                text.contains("switchboard_sends_total{outcome=\"refused\",code=\"131056\"} 2"),
+                "{text}"
+            );
             assert!(text.contains("switchboard_responder_seconds_bucket{le=\"0.25\"}"), "{text}");
         }
     }

@@ -6,10 +6,10 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use bytes::Bytes;
 use futures_util::future::join_all;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::graph::payload::{self, Change};
@@ -25,12 +25,12 @@ use crate::telemetry::metric;
 
 /// Largest body, in bytes; Meta sends up to 3 MB.
 pub const MAX_BODY: usize = 3 << 20;
-/// How long Meta is kept waiting for a commit; after that it comes again.
-const COMMIT: Duration = Duration::from_millis(1_900);
 /// Longest challenge that is echoed, in bytes.
 const MAX_CHALLENGE: usize = 1_024;
 /// Bytes hashed at most for a body whose signer it does not name itself.
 const HASHED: usize = 32 << 20;
+/// How long storing may take before Meta is asked to come again.
+const PATIENCE: Duration = Duration::from_millis(1_900);
 /// What stands for the secret of bodies that were accepted without one, in development.
 const UNSIGNED: &str = "unsigned";
 
@@ -128,7 +128,7 @@ async fn receive(door: web::Data<Door>, request: HttpRequest, body: web::Payload
         return unsigned();
     }
     let too_large =
-        || HttpResponse::PayloadTooLarge().json(json!({ "success": false, "error": "Body over 3 MiB" }));
+        || json(HttpResponse::PayloadTooLarge(), r#"{"success":false,"error":"Body over 3 MiB"}"#);
     let announced =
         request.headers().get("content-length").and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > MAX_BODY) {
@@ -137,7 +137,7 @@ async fn receive(door: web::Data<Door>, request: HttpRequest, body: web::Payload
     let body = match body.to_bytes_limited(MAX_BODY).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => {
-            return HttpResponse::BadRequest().json(json!({ "success": false, "error": "Body cut short" }));
+            return json(HttpResponse::BadRequest(), r#"{"success":false,"error":"Body cut short"}"#);
         }
         Err(_) => return too_large(),
     };
@@ -146,12 +146,17 @@ async fn receive(door: web::Data<Door>, request: HttpRequest, body: web::Payload
         Ok(None) => return unsigned(),
         Err(error) => return unavailable(&error),
     };
-    match verified.store(&door).await {
-        Ok(Stored::Kept) => {
-            HttpResponse::Ok().json(json!({ "success": true, "message": "Webhook received" }))
-        }
+    // A task of its own: if the caller hangs up, what gets stored is handed on all the same.
+    let storing = tokio::spawn(verified.store(door.get_ref().clone(), body.clone()));
+    let stored = match tokio::time::timeout(PATIENCE, storing).await {
+        Ok(Ok(stored)) => stored,
+        Ok(Err(panic)) => Err(StoreError::Unavailable(panic.to_string())),
+        Err(_) => Err(StoreError::Unavailable("not stored in time".into())),
+    };
+    match stored {
+        Ok(Stored::Kept) => json(HttpResponse::Ok(), r#"{"success":true,"message":"Webhook received"}"#),
         Ok(Stored::NotOurs) => {
-            HttpResponse::Ok().json(json!({ "success": true, "message": "Not a WhatsApp webhook event" }))
+            json(HttpResponse::Ok(), r#"{"success":true,"message":"Not a WhatsApp webhook event"}"#)
         }
         Err(error) => unavailable(&error),
     }
@@ -159,16 +164,21 @@ async fn receive(door: web::Data<Door>, request: HttpRequest, body: web::Payload
 
 fn unsigned() -> HttpResponse {
     metrics::counter!(metric::SIGNATURES_REFUSED).increment(1);
-    HttpResponse::Unauthorized().json(json!({ "success": false, "error": "Invalid signature" }))
+    json(HttpResponse::Unauthorized(), r#"{"success":false,"error":"Invalid signature"}"#)
+}
+
+/// These answers are compared byte by byte by older callers, so they stand as written.
+fn json(mut response: HttpResponseBuilder, body: &'static str) -> HttpResponse {
+    response.content_type("application/json").body(body)
 }
 
 /// Meta comes again, for seven days.
 fn unavailable(error: &StoreError) -> HttpResponse {
     metrics::counter!(metric::WEBHOOKS_UNAVAILABLE).increment(1);
     tracing::warn!(%error, "a webhook could not be stored; Meta will send it again");
-    HttpResponse::ServiceUnavailable()
-        .insert_header((RETRY_AFTER, "2"))
-        .json(json!({ "success": false, "error": "Not stored, please try again" }))
+    let mut response = HttpResponse::ServiceUnavailable();
+    response.insert_header((RETRY_AFTER, "2"));
+    json(response, r#"{"success":false,"error":"Not stored, please try again"}"#)
 }
 
 /// Bytes from anybody.
@@ -177,9 +187,8 @@ struct Unverified<'a> {
     signature: Option<Signature>,
 }
 
-/// Bytes that a secret we know signed.
-struct Verified<'a> {
-    body: &'a [u8],
+/// That a secret we know signed the body.
+struct Verified {
     by: String,
     by_platform: bool,
 }
@@ -189,17 +198,17 @@ enum Stored {
     NotOurs,
 }
 
-impl<'a> Unverified<'a> {
+impl Unverified<'_> {
     /// Finds the secret: the platform's, one of the accounts the body claims to be about, or, within a bound, anyone's
     /// (what such a body may do is decided change by change, see [`crate::routing::Account::accepts`]). `None`:
     /// nobody's.
-    async fn verify(self, door: &Parts) -> Result<Option<Verified<'a>>, StoreError> {
+    async fn verify(self, door: &Parts) -> Result<Option<Verified>, StoreError> {
         let Some(signature) = self.signature else {
-            return Ok(Some(Verified { body: self.body, by: UNSIGNED.into(), by_platform: true }));
+            return Ok(Some(Verified { by: UNSIGNED.into(), by_platform: true }));
         };
         let signed = |secret: &SecretString| signature.matches(secret.expose_secret().as_bytes(), self.body);
         if let Some((_, by)) = door.secrets.iter().find(|(secret, _)| signed(secret)) {
-            return Ok(Some(Verified { body: self.body, by: by.clone(), by_platform: true }));
+            return Ok(Some(Verified { by: by.clone(), by_platform: true }));
         }
         let claimed = payload::peek(self.body);
         let mut accounts = Vec::new();
@@ -214,19 +223,17 @@ impl<'a> Unverified<'a> {
         let everyone = door.routing.every_secret().await?;
         let others = everyone.iter().take(HASHED / self.body.len().max(1_024));
         let mut candidates = accounts.iter().flat_map(|a| &a.secrets).chain(others);
-        Ok(candidates.find(|secret| signed(secret)).map(|secret| Verified {
-            body: self.body,
-            by: door.routing.fingerprint(secret),
-            by_platform: false,
-        }))
+        Ok(candidates
+            .find(|secret| signed(secret))
+            .map(|secret| Verified { by: door.routing.fingerprint(secret), by_platform: false }))
     }
 }
 
-impl Verified<'_> {
+impl Verified {
     /// One row per change; all of them, or an error.
-    async fn store(self, door: &Door) -> Result<Stored, StoreError> {
+    async fn store(self, door: Door, body: Bytes) -> Result<Stored, StoreError> {
         let now = door.0.clock.now_ms();
-        let (changes, unreadable) = match payload::split(self.body) {
+        let (changes, unreadable) = match payload::split(&body) {
             Ok(split) if split.object != "whatsapp_business_account" => return Ok(Stored::NotOurs),
             Ok(split) => (split.changes, None),
             Err(error) => {
@@ -234,22 +241,34 @@ impl Verified<'_> {
                     entry_id: String::new(),
                     field: String::new(),
                     phone_number_id: None,
-                    raw: self.body.to_vec(),
+                    raw: body.to_vec(),
                 };
                 (vec![whole], Some(error.to_string()))
             }
         };
-        // In tasks of their own: a row that is committed must be handed on, even if Meta hangs up meanwhile.
-        let rows = changes.into_iter().map(|change| self.row(change, unreadable.clone(), now));
-        let stored: Vec<_> = rows.map(|row| tokio::spawn(store_row(door.clone(), row))).collect();
-        let all = async {
-            for outcome in join_all(stored).await {
-                outcome.map_err(|e| StoreError::Unavailable(e.to_string()))??;
+        let rows: Vec<Accept> = changes.into_iter().map(|c| self.row(c, unreadable.clone(), now)).collect();
+        let (mut elsewhere, mut failed) = (false, None);
+        let writes = rows.iter().map(|row| door.0.store.door().try_write(row.clone()));
+        for (row, written) in rows.iter().zip(join_all(writes).await) {
+            // One that failed fails the body, but what is stored will not come in again.
+            let id = match written {
+                Ok(id) => id,
+                Err(error) => {
+                    failed = Some(error);
+                    continue;
+                }
+            };
+            metrics::counter!(metric::EVENTS, "new" => if id.is_some() { "yes" } else { "no" }).increment(1);
+            match (id, door.inbox()) {
+                (Some(id), Some(inbox)) if unreadable.is_none() => inbox.hand_on(event(id, row.clone())),
+                (Some(_), None) => elsewhere = true,
+                _ => {}
             }
-            Ok(Stored::Kept)
-        };
-        let late = |_| StoreError::Unavailable("no commit within two seconds".into());
-        tokio::time::timeout(COMMIT, all).await.map_err(late)?
+        }
+        if elsewhere && let Err(error) = door.0.news.tell(News::Work).await {
+            tracing::debug!(%error, "the workers will find it by themselves");
+        }
+        failed.map_or(Ok(Stored::Kept), Err)
     }
 
     fn row(&self, change: Change, unreadable: Option<String>, now: i64) -> Accept {
@@ -271,22 +290,6 @@ impl Verified<'_> {
             unreadable,
         }
     }
-}
-
-/// Commits a row, and hands it on if it is new.
-async fn store_row(door: Door, row: Accept) -> Result<(), StoreError> {
-    let id = door.0.store.door().try_write(row.clone()).await?;
-    metrics::counter!(metric::EVENTS, "new" => if id.is_some() { "yes" } else { "no" }).increment(1);
-    let Some(id) = id.filter(|_| row.unreadable.is_none()) else { return Ok(()) };
-    match door.inbox() {
-        Some(inbox) => inbox.hand_on(event(id, row)),
-        None => {
-            if let Err(error) = door.0.news.tell(News::Work).await {
-                tracing::debug!(%error, "the workers will find it by themselves");
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Names from a body fit their columns; nothing that long is a name we know.

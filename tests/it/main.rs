@@ -1,8 +1,10 @@
 //! The real service on real sockets and real databases, with stand-ins for the world outside.
 
 mod crash;
+mod door;
 mod harness;
 mod main_job;
+mod outage;
 mod pg_harness;
 
 /// Makes `name::sqlite` and `name::postgres` of one test over a [`harness::Db`].

@@ -55,8 +55,7 @@ on_both_databases! {
         service.onboard(Onboard::default()).await;
         let delivery = body(&[Change::new(SHOP).message(Incoming::text(ANNA, "Once, please"))]);
         let answers = futures_util::future::join_all((0..5).map(|_| service.post(delivery.clone()))).await;
-        assert!(answers.iter().all(|a| a.status == 200 && a.body == r#"{"message":"Webhook received","success":true}"#
-            || a.body == r#"{"success":true,"message":"Webhook received"}"#), "{answers:?}");
+        assert!(answers.iter().all(|a| a.status == 200), "{answers:?}");
         world.graph.wait_for_sent(1, SOON).await;
         service.settle().await;
         service.running.stop().await;

@@ -1,5 +1,6 @@
 //! A world for one test: a database, stand-ins of Meta and of the response API, and the service itself.
 
+pub mod line;
 pub mod postgres;
 pub mod process;
 
@@ -10,12 +11,13 @@ use std::time::Duration;
 use secrecy::SecretString;
 use switchboard::app::{self, Options, Running};
 use switchboard::config::Config;
+use switchboard::news::News;
 use switchboard::routing::{VERIFY_TOKEN, chatbot_key_place, sealed_place};
 use switchboard::runtime::Clock;
 use switchboard::sandbox::graph::GraphStandIn;
 use switchboard::sandbox::response_api::ResponseApiStandIn;
 use switchboard::sandbox::webhook::{self, Answer, Change, Incoming, Sender};
-use switchboard::store::accounts::Account;
+use switchboard::store::accounts::{Account, Number};
 use switchboard::store::chatbots::Chatbot;
 use switchboard::store::tenants::Audit;
 
@@ -46,6 +48,17 @@ impl Db {
         Some(Self::Postgres(postgres::database().await?))
     }
 
+    /// The rows of `question`, which selects one column of text; past the service, in the database itself.
+    pub async fn texts(&self, question: &str) -> Vec<String> {
+        use sea_orm::{ConnectionTrait, Database, Statement};
+        let db = Database::connect(self.url()).await.unwrap();
+        let statement = Statement::from_string(db.get_database_backend(), question);
+        let rows = db.query_all_raw(statement).await.unwrap();
+        let texts = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
+        db.close().await.unwrap();
+        texts
+    }
+
     pub fn url(&self) -> String {
         match self {
             Self::Sqlite(folder) => format!("sqlite://{}/test.db?mode=rwc", folder.path().display()),
@@ -70,6 +83,11 @@ impl World {
             responder: ResponseApiStandIn::start().unwrap(),
             clock: Clock::system(),
         }
+    }
+
+    /// As [`Self::new`], with waits between tries a fiftieth as long: 20, 60, 200, 600 ms.
+    pub fn fast(db: Db) -> Self {
+        Self { clock: Clock::system().with_pace(0.02), ..Self::new(db) }
     }
 
     pub fn variables(&self) -> BTreeMap<String, String> {
@@ -117,6 +135,8 @@ pub struct Onboard<'a> {
     pub chatbot: &'a str,
     pub number: &'a str,
     pub app_secret: Option<&'a str>,
+    /// What the number is for people; makes it one of our own.
+    pub display: Option<&'a str>,
     pub mode: &'a str,
     pub status: &'a str,
     pub change: fn(&mut Chatbot),
@@ -129,6 +149,7 @@ impl Default for Onboard<'_> {
             chatbot: "ecommerce-chatbot-id",
             number: SHOP,
             app_secret: None,
+            display: None,
             mode: "all",
             status: "active",
             change: |_| {},
@@ -158,7 +179,7 @@ impl Service {
             chatbot_id: wish.chatbot.into(),
             phone_number_id: wish.number.into(),
             business_account_id: format!("waba-{}", wish.number),
-            display_phone_number: None,
+            display_phone_number: wish.display.map(str::to_owned),
             webhook_url: None,
             verify_token_hash: ring.keyed_hash(VERIFY_TOKEN, &verify_token(wish.chatbot)),
             verify_token: String::new(),
@@ -178,7 +199,14 @@ impl Service {
         account.verify_token = ring.seal(verify_token(wish.chatbot), &sealed_place(&account, "verify_token"));
         account.access_token = ring.seal(token(wish.chatbot), &sealed_place(&account, "access_token"));
         account.app_secret = wish.app_secret.map(|s| ring.seal(s, &sealed_place(&account, "app_secret")));
-        let id = store.save_account(&account, Some(&chatbot), None, &line("account.create")).await.unwrap();
+        let claim = wish.display.map(|display| Number {
+            phone_number_id: wish.number.into(),
+            tenant_id: wish.tenant.into(),
+            business_account_id: account.business_account_id.clone(),
+            display_phone_number: Some(display.into()),
+        });
+        let line = line("account.create");
+        let id = store.save_account(&account, Some(&chatbot), claim.as_ref(), &line).await.unwrap();
         self.running.routing.changed(wish.number).await;
         id
     }
@@ -198,6 +226,25 @@ impl Service {
     /// Meta delivers this body.
     pub async fn post(&self, body: String) -> Answer {
         self.meta.send(body).await.unwrap()
+    }
+
+    /// Changes an account straight in the database, and lets everybody know.
+    pub async fn change_account(&self, id: i64, change: impl FnOnce(&mut Account)) {
+        let mut account = self.running.store.account(id).await.unwrap().unwrap();
+        change(&mut account);
+        let line = Audit { tenant: None, actor: "test", action: "account.update", target: "", now: 0 };
+        self.running.store.save_account(&account, None, None, &line).await.unwrap();
+        self.running.routing.changed(&account.phone_number_id).await;
+        self.running.news.tell(News::Work).await.unwrap();
+    }
+
+    /// What becomes true soon.
+    pub async fn wait_until<F: Future<Output = bool>>(&self, what: &str, check: impl Fn() -> F) {
+        let end = tokio::time::Instant::now() + SOON;
+        while !check().await {
+            assert!(tokio::time::Instant::now() < end, "not in time: {what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Nothing is on its way any more.

@@ -1,0 +1,120 @@
+//! The database goes away and comes back: nothing acknowledged is lost, nothing is said twice, nobody restarts anything.
+
+use std::time::{Duration, Instant};
+
+use switchboard::graph::signature::{HEADER, sign};
+use switchboard::sandbox::http_client;
+use switchboard::sandbox::response_api::Answer;
+use switchboard::sandbox::webhook::text_body;
+
+use crate::harness::line::Line;
+use crate::harness::{APP_SECRET, Db, Onboard, SHOP, SOON, World, verify_token};
+
+/// A world whose service reaches its database over a line that can be cut.
+async fn over_a_line() -> Option<(World, Line)> {
+    let world = World::fast(Db::postgres().await?);
+    let line = Line::to(&world.db.url()).await;
+    Some((world, line))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn meta_is_asked_to_come_again_and_verification_goes_on() {
+    let Some((world, line)) = over_a_line().await else { return };
+    let service = world.start_with(&[("DATABASE_URL", &line.url)]).await;
+    service.onboard(Onboard::default()).await;
+    let own = verify_token("ecommerce-chatbot-id");
+    assert_eq!(service.meta.verify(&own, "1").await.unwrap().status, 200);
+
+    line.cut().await;
+    let url = format!("{}/webhook", service.running.url());
+    let client = http_client().unwrap();
+    let started = Instant::now();
+    let posts = (0..8).map(|n| {
+        let body = text_body(SHOP, &format!("1555200000{n}"), "During the outage");
+        let signature = sign(APP_SECRET.as_bytes(), body.as_bytes());
+        let request = client.post(&url).header(HEADER, signature).body(body.clone());
+        async move {
+            // One after the other in time, so that later ones come while earlier ones still wait.
+            tokio::time::sleep(Duration::from_millis(300 * n)).await;
+            let asked = Instant::now();
+            let answer = request.send().await.unwrap();
+            (body, answer.status(), answer.headers().get("retry-after").cloned(), asked.elapsed())
+        }
+    });
+    let told = futures_util::future::join_all(posts).await;
+    for (_, status, retry_after, took) in &told {
+        assert_eq!(*status, 503);
+        assert!(retry_after.as_ref().is_some_and(|v| v.to_str().unwrap().parse::<u64>().unwrap() > 0));
+        assert!(*took < Duration::from_millis(2_300), "{took:?}");
+    }
+    // A secret that could not be looked up is no wrong one.
+    let unknown = service.meta.send_as(text_body("31", "1", "?"), Some(&sign(b"?", b""))).await.unwrap();
+    assert_eq!(unknown.status, 503);
+    for (token, status) in [(own.as_str(), 200), ("the-shared-verify-token", 200), ("another", 403)] {
+        assert_eq!(service.meta.verify(token, "1").await.unwrap().status, status, "{token}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(12), "the lease was not meant to run out");
+
+    line.mend().await;
+    let back = Instant::now();
+    let again =
+        told.iter().map(|(body, ..)| async { while service.post(body.clone()).await.status != 200 {} });
+    futures_util::future::join_all(again).await;
+    assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
+    world.graph.wait_for_sent(8, SOON).await;
+    service.settle().await;
+    assert_eq!((world.responder.count(), world.graph.sent_count()), (8, 8));
+    service.running.stop().await;
+}
+
+/// The line is cut while messages are at every station.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_answered_once() {
+    let Some((world, line)) = over_a_line().await else { return };
+    let service = world.start_with(&[("DATABASE_URL", &line.url)]).await;
+    service.onboard(Onboard::default()).await;
+    world.responder.behave(None, Answer::Echo.after(Duration::from_millis(40)));
+    let person = |n: usize| format!("1555300{:04}", n % 20);
+    let mut acknowledged = 0;
+    let mut waiting = Vec::new();
+    for round in 0..3 {
+        for n in 0..60 {
+            let body = text_body(SHOP, &person(n), &format!("message {round}{n:04}"));
+            match service.post(body.clone()).await.status {
+                200 => acknowledged += 1,
+                503 => waiting.push(body),
+                other => panic!("{other}"),
+            }
+            if n == 40 {
+                line.cut().await;
+            }
+            if n == 44 {
+                line.mend().await;
+            }
+        }
+        // As Meta does.
+        while let Some(body) = waiting.pop() {
+            if service.post(body.clone()).await.status == 200 {
+                acknowledged += 1
+            } else {
+                waiting.push(body)
+            }
+        }
+    }
+    assert_eq!(acknowledged, 180);
+    world.graph.wait_for_sent(180, SOON).await;
+    // Longer than anything takes that is only found by looking for it.
+    service.settle().await;
+    let states = world
+        .db
+        .texts("select status || ': ' || coalesce(reason, '') from deliveries where status <> 'sent'")
+        .await;
+    assert_eq!(states, [""; 0]);
+    assert_eq!(world.db.texts("select state from event_states").await, [""; 0]);
+    assert_eq!(world.graph.sent_count(), 180);
+    let mut said: Vec<String> = world.graph.sent().iter().map(|s| s.text().to_owned()).collect();
+    said.sort();
+    said.dedup();
+    assert_eq!(said.len(), 180, "each answer once");
+    service.running.stop().await;
+}
