@@ -10,7 +10,8 @@ use super::writer::Write;
 use super::{Store, StoreError, sql};
 use crate::message::DeliveryStatus;
 
-/// Records that a delivery is about to be tried. False: it is not waiting any more.
+/// Records that a delivery is about to be tried. False: it is not waiting any more. Told twice, because the first
+/// commit was in doubt, it says the same.
 #[derive(Debug, Clone)]
 pub struct StartAttempt {
     /// Of which delivery.
@@ -35,17 +36,25 @@ impl Write for StartAttempt {
         for row in tx.query_all_raw(sql::statement(tx, &text, ids)).await? {
             started.push(row.try_get("", "id")?);
         }
-        let outputs: Vec<bool> = group.iter().map(|s| started.contains(&s.delivery_id)).collect();
-        let rows: Vec<[Value; 3]> = group
-            .iter()
-            .zip(&outputs)
-            .filter(|(_, started)| **started)
-            .map(|(s, _)| [s.attempt_id.into(), s.delivery_id.into(), s.now.into()])
-            .collect();
-        if !rows.is_empty() {
+        let (fresh, other): (Vec<&Self>, Vec<&Self>) =
+            group.iter().partition(|s| started.contains(&s.delivery_id));
+        if !fresh.is_empty() {
+            let rows = fresh
+                .iter()
+                .map(|s| -> [Value; 3] { [s.attempt_id.into(), s.delivery_id.into(), s.now.into()] });
             tx.execute_raw(sql::insert(tx, "attempts (id,delivery_id,started_at)", rows, "")).await?;
         }
-        Ok(outputs)
+        if !other.is_empty() {
+            let text = format!(
+                "select delivery_id from attempts where finished_at is null and id in ({})",
+                sql::list(1, other.len())
+            );
+            let ids = other.iter().map(|s| s.attempt_id.into());
+            for row in tx.query_all_raw(sql::statement(tx, &text, ids)).await? {
+                started.push(row.try_get("", "delivery_id")?);
+            }
+        }
+        Ok(group.iter().map(|s| started.contains(&s.delivery_id)).collect())
     }
 }
 
