@@ -1,6 +1,6 @@
 //! `switchboard simulate`: plays Meta's signed webhooks at a running server.
 
-mod http1;
+pub mod http1;
 mod load;
 
 use std::io::Write;

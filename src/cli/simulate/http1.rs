@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 const LIMIT: usize = 64 << 10;
 
 /// One connection; opened again when it was lost.
-pub(super) struct Connection {
+pub struct Connection {
     address: SocketAddr,
     /// Request line and the headers that are always the same.
     head: String,
@@ -20,13 +20,16 @@ pub(super) struct Connection {
 
 impl Connection {
     /// To `path` at this address; nothing is opened yet.
-    pub(super) fn new(address: SocketAddr, host: &str, path: &str) -> Self {
+    pub fn new(address: SocketAddr, host: &str, path: &str) -> Self {
         let head = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n");
         Self { address, head, stream: None, buffer: Vec::with_capacity(4096) }
     }
 
     /// Posts the body under its signature and returns the answer's status.
-    pub(super) async fn post(&mut self, signature: &str, body: &[u8]) -> io::Result<u16> {
+    ///
+    /// # Errors
+    /// When no connection can be made, or it ends before a whole answer came.
+    pub async fn post(&mut self, signature: &str, body: &[u8]) -> io::Result<u16> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => connect(self.address).await?,

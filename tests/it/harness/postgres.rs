@@ -10,10 +10,15 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::unistd::{Uid, User};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use url::Url;
+
+/// Whether commits are to survive a power loss. Tests are quicker without; benchmarks set it before the first
+/// database is asked for.
+pub static DURABLE: AtomicBool = AtomicBool::new(false);
 
 /// An empty database; dropped (connections and all) when this is.
 pub struct Database {
@@ -123,9 +128,10 @@ fn start_cluster(binaries: &Path) -> io::Result<Url> {
         // Somebody may take the port between our look and PostgreSQL's: then another one.
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let socket = folder.display();
+        let (fsync, wal) = if DURABLE.load(Ordering::Relaxed) { ("on", "1GB") } else { ("off", "256MB") };
         let settings = format!(
-            "-h 127.0.0.1 -p {port} -k {socket} -c fsync=off -c synchronous_commit=on \
-             -c max_connections=200 -c max_wal_size=256MB"
+            "-h 127.0.0.1 -p {port} -k {socket} -c fsync={fsync} -c synchronous_commit=on \
+             -c max_connections=200 -c max_wal_size={wal}"
         );
         if run("pg_ctl", &["start", "-w", "-s", "-l", "log", "-o", &settings])? {
             // Its stdin is what tells it that we live.
