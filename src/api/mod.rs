@@ -4,12 +4,17 @@ pub mod answer;
 mod api_keys;
 mod body;
 mod chatbots;
+mod conversations;
+mod deliveries;
+mod events;
 pub mod guard;
 mod integration;
 pub mod problem;
 mod responder;
+mod send;
 mod system;
 mod tenants;
+pub mod trace;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -140,6 +145,19 @@ routes! {
     }
     "/api/v1/whatsapp/integration/{id}/check" { post integration::check }
     "/api/v1/whatsapp/integration/{id}/subscribe" { post integration::subscribe }
+    "/api/v1/whatsapp/send" { post send::send }
+    "/api/v1/conversations" { get conversations::list }
+    "/api/v1/conversations/{id}" { get conversations::one }
+    "/api/v1/conversations/{id}/messages" { get conversations::messages, post conversations::reply }
+    "/api/v1/conversations/{id}/hand-over" { post conversations::hand_over }
+    "/api/v1/conversations/{id}/hand-back" { post conversations::hand_back }
+    "/api/v1/deliveries" { get deliveries::list }
+    "/api/v1/deliveries/{id}" { get deliveries::one, delete deliveries::cancel }
+    "/api/v1/deliveries/{id}/retry" { post deliveries::retry }
+    "/api/v1/events" { get events::list }
+    "/api/v1/events/{id}" { get events::one }
+    "/api/v1/events/{id}/replay" { post events::replay }
+    "/api/v1/trace/{wamid:.+}" { get trace::one }
     "/openapi.json" { get system::openapi }
     "/health" { get system::health }
     "/ready" { get system::ready }

@@ -357,4 +357,19 @@ impl Store {
         tx.execute_raw(sql::statement(&tx, text, [thread_id.into(), until.into(), reason.into()])).await?;
         Ok(tx.commit().await?)
     }
+
+    /// The person gives the thread back to its chatbots.
+    pub async fn hand_back(&self, thread_id: i64) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        let text = "update threads set hand_over_until = null, hand_over_reason = null where id = $1";
+        tx.execute_raw(sql::statement(&tx, text, [thread_id.into()])).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// All conversations of a thread: those of every account on its number.
+    pub async fn conversations_of_thread(&self, thread_id: i64) -> Result<Vec<i64>, StoreError> {
+        let text = "select id from whatsapp_conversations where thread_id = $1";
+        let rows = self.read().query_all_raw(sql::statement(self.read(), text, [thread_id.into()])).await?;
+        Ok(rows.iter().map(|row| row.try_get("", "id")).collect::<Result<_, _>>()?)
+    }
 }

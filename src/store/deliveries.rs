@@ -273,6 +273,37 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
+    /// Queues a delivery again by a person's wish, and with it the later parts that were not sent because of it. False
+    /// if it stands in none of `from`, or is waiting without any hindrance.
+    pub async fn retry_delivery(
+        &self,
+        tenant: &str,
+        id: i64,
+        from: &[DeliveryStatus],
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        let tx = self.begin().await?;
+        let queued = "set status = 'queued', reason = null, code = null, detail = null, failed_at = null, next_at = $1";
+        let text = format!(
+            "update deliveries {queued} where tenant_id = $2 and id = $3 and status in ({}) \
+             and (status <> 'queued' or reason is not null) returning message_id, part",
+            sql::list(4, from.len())
+        );
+        let values: [Value; 3] = [now.into(), tenant.into(), id.into()];
+        let values = values.into_iter().chain(from.iter().map(|s| s.as_str().into()));
+        let Some(row) = tx.query_one_raw(sql::statement(&tx, &text, values)).await? else {
+            return Ok(false);
+        };
+        let (message, part): (i64, i64) = (row.try_get("", "message_id")?, row.try_get("", "part")?);
+        let text = format!(
+            "update deliveries {queued} where message_id = $2 and part > $3 and status = 'cancelled' \
+             and reason = 'earlier_part_failed'"
+        );
+        tx.execute_raw(sql::statement(&tx, &text, [now.into(), message.into(), part.into()])).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
     /// The later parts of an answer whose earlier part failed for good are not sent.
     pub async fn cancel_rest(&self, message_id: i64, after_part: i64) -> Result<(), StoreError> {
         let tx = self.begin().await?;

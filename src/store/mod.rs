@@ -11,6 +11,7 @@ pub mod contacts;
 pub mod conversations;
 pub mod deliveries;
 pub mod events;
+pub mod inspect;
 pub mod instances;
 pub mod messages;
 pub mod statuses;

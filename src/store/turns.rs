@@ -331,12 +331,22 @@ impl Store {
 
     /// Turns without an answer, newest first.
     pub async fn dead_turns(&self, tenant: &str, before: i64, limit: u64) -> Result<Vec<Turn>, StoreError> {
+        self.dead_turn_page(tenant, (before, Uuid::nil()), limit).await
+    }
+
+    /// A page of them; `before` is the last one's (time, id) of the page above.
+    pub async fn dead_turn_page(
+        &self,
+        tenant: &str,
+        before: (i64, Uuid),
+        limit: u64,
+    ) -> Result<Vec<Turn>, StoreError> {
         let text = format!(
-            "select {TURN} from turns where tenant_id = $1 and status = 'dead' and created_at < $2 \
-             order by created_at desc limit {limit}"
+            "select {TURN} from turns where tenant_id = $1 and status = 'dead' \
+             and (created_at < $2 or (created_at = $2 and id < $3)) order by created_at desc, id desc limit {limit}"
         );
-        let found =
-            Turn::find_by_statement(sql::statement(self.read(), &text, [tenant.into(), before.into()]));
+        let values: [Value; 3] = [tenant.into(), before.0.into(), before.1.into()];
+        let found = Turn::find_by_statement(sql::statement(self.read(), &text, values));
         Ok(found.all(self.read()).await?)
     }
 
@@ -344,7 +354,8 @@ impl Store {
     pub async fn reopen_turn(&self, tenant: &str, id: Uuid) -> Result<bool, StoreError> {
         let tx = self.begin().await?;
         let text = "update turns set status = 'asking', reason = null, closed_at = null \
-                    where tenant_id = $1 and id = $2 and status = 'dead'";
+                    where tenant_id = $1 and id = $2 and status = 'dead' and not exists (select 1 from turns o \
+                    where o.conversation_id = turns.conversation_id and o.status = 'asking')";
         let done = tx.execute_raw(sql::statement(&tx, text, [tenant.into(), id.into()])).await?;
         tx.commit().await?;
         Ok(done.rows_affected() == 1)

@@ -1,0 +1,264 @@
+//! Conversations: what was said, and whether a person or a chatbot answers.
+
+use std::collections::HashMap;
+
+use actix_web::http::StatusCode;
+use actix_web::web;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Parts;
+use super::answer::{self, Answer, Both, Listing, Page, Success, Time};
+use super::body::{Body, Field, Fields, text};
+use super::guard::{Reader, Replier};
+use super::problem::ApiError;
+use super::send::{self, Queued};
+use super::trace;
+use crate::graph::errors;
+use crate::ids::{AccountId, ContactId, ConversationId, DeliveryId, MessageId};
+use crate::store::StoreError;
+use crate::store::conversations::{ConversationRef, ConversationRow};
+use crate::store::deliveries::Delivery;
+use crate::store::messages::Message;
+
+/// A person keeps a thread so long after their last word, in milliseconds.
+const HAND_OVER: i64 = 86_400_000;
+
+/// A conversation: one customer with one chatbot on one number.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConversationView {
+    id: ConversationId,
+    chatbot_id: String,
+    /// The integration it goes through.
+    integration_id: AccountId,
+    phone_number_id: String,
+    contact: ContactView,
+    /// `uniqueClientId` of the response API.
+    unique_client_id: String,
+    /// A person has it until then; null: the chatbot answers.
+    handed_over_until: Option<Time>,
+    created_at: Time,
+    last_message_at: Time,
+}
+
+/// Who writes.
+#[derive(Serialize, ToSchema)]
+pub struct ContactView {
+    id: ContactId,
+    name: Option<String>,
+    /// Absent for customers who hide it.
+    phone: Option<String>,
+}
+
+/// A message of either direction.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageView {
+    id: MessageId,
+    /// `in` or `out`.
+    direction: String,
+    /// `contact`, `chatbot`, `fallback`, `person` or `api`.
+    author: String,
+    /// Meta's type word.
+    #[serde(rename = "type")]
+    kind: String,
+    text: String,
+    /// Meta's id, of incoming ones.
+    wamid: Option<String>,
+    /// Why it was not answered, as a word.
+    note: Option<String>,
+    /// The same as a sentence.
+    explanation: Option<String>,
+    turn_id: Option<String>,
+    sent_at: Time,
+    created_at: Time,
+    /// How an outgoing one fares: a part each. None: it was not meant to be sent.
+    deliveries: Vec<PartView>,
+}
+
+/// How a part of an outgoing message fares.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PartView {
+    id: DeliveryId,
+    status: String,
+    reason: Option<String>,
+    /// What to do about it.
+    advice: Option<String>,
+    code: Option<i64>,
+    wamid: Option<String>,
+}
+
+/// Which conversations.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase")]
+pub struct Filter {
+    /// Of this chatbot alone.
+    chatbot_id: Option<String>,
+}
+
+/// Lists the tenant's conversations, the latest first.
+#[utoipa::path(get, path = "/api/v1/conversations", tag = "conversations", params(Page, Filter),
+    responses((status = 200, body = Listing<ConversationView>)))]
+pub async fn list(
+    caller: Reader,
+    parts: web::Data<Parts>,
+    page: web::Query<Page>,
+    filter: web::Query<Filter>,
+) -> Answer {
+    let slice = page.slice::<Both<i64, i64>>()?;
+    let Both(at, id) = slice.after.unwrap_or(Both(i64::MAX, i64::MAX));
+    let (tenant, chatbot) = (caller.tenant.as_str(), filter.chatbot_id.as_deref());
+    let rows = parts.store.conversation_page(tenant, chatbot, (at, id), slice.fetch()).await?;
+    let now = parts.clock.now_ms();
+    slice.answer(rows, |row| Both(row.last_message_at, row.id), |row| view(row, now))
+}
+
+/// One conversation.
+#[utoipa::path(get, path = "/api/v1/conversations/{id}", tag = "conversations", params(("id" = String, Path)),
+    responses((status = 200, body = Success<ConversationView>)))]
+pub async fn one(caller: Reader, parts: web::Data<Parts>, id: web::Path<String>) -> Answer {
+    let (row, _) = caller.conversation(&parts, &id).await?;
+    answer::ok("Conversation", view(row, parts.clock.now_ms()))
+}
+
+/// What was said, the newest first; outgoing messages with how they fare.
+#[utoipa::path(get, path = "/api/v1/conversations/{id}/messages", tag = "conversations",
+    params(("id" = String, Path), Page), responses((status = 200, body = Listing<MessageView>)))]
+pub async fn messages(
+    caller: Reader,
+    parts: web::Data<Parts>,
+    id: web::Path<String>,
+    page: web::Query<Page>,
+) -> Answer {
+    let (row, _) = caller.conversation(&parts, &id).await?;
+    let slice = page.slice::<i64>()?;
+    let before = slice.after.unwrap_or(i64::MAX);
+    let rows = parts.store.message_page(caller.tenant.as_str(), row.id, before, slice.fetch()).await?;
+    let outgoing: Vec<i64> = rows.iter().filter(|m| m.direction == "out").map(|m| m.id).collect();
+    let mut deliveries: HashMap<i64, Vec<PartView>> = HashMap::new();
+    for delivery in parts.store.deliveries_of_messages(&outgoing).await? {
+        deliveries.entry(delivery.message_id).or_default().push(part(delivery));
+    }
+    slice.answer(
+        rows,
+        |message| message.id,
+        |message| {
+            let deliveries = deliveries.remove(&message.id).unwrap_or_default();
+            message_view(message, deliveries)
+        },
+    )
+}
+
+/// Words of a person.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Words {
+    /// At most 4,096 characters, sent as they are. Also taken as `text`.
+    #[serde(default)]
+    #[schema(value_type = String, required)]
+    message: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    text: Field<String>,
+}
+
+/// A person answers: the chatbots of the number are silent for 24 hours from now.
+#[utoipa::path(post, path = "/api/v1/conversations/{id}/messages", tag = "conversations",
+    params(("id" = String, Path)), request_body = Words, responses((status = 202, body = Success<Queued>)))]
+pub async fn reply(caller: Replier, parts: web::Data<Parts>, id: web::Path<String>, body: Body) -> Answer {
+    let (row, conversation) = caller.conversation(&parts, &id).await?;
+    let words: Words = body.read()?;
+    let mut fields = Fields::default();
+    let words = fields.required("message", words.message.or(words.text), text(send::LONGEST));
+    fields.done()?;
+    let account = parts.store.account(row.whatsapp_account_id).await?;
+    let place = send::sending_place(&account.ok_or_else(|| ApiError::not_found("integration"))?)?;
+    hand(&parts, &conversation, Some(parts.clock.now_ms() + HAND_OVER)).await?;
+    let queued = send::enqueue(&parts, &place, &conversation, "person", words.unwrap_or_default()).await?;
+    tell(&parts, &conversation).await?;
+    answer::success(StatusCode::ACCEPTED, "Message queued", queued)
+}
+
+/// A person takes the customer over: the chatbots of the number are silent for 24 hours.
+#[utoipa::path(post, path = "/api/v1/conversations/{id}/hand-over", tag = "conversations",
+    params(("id" = String, Path)), responses((status = 200, body = Success<ConversationView>)))]
+pub async fn hand_over(caller: Replier, parts: web::Data<Parts>, id: web::Path<String>) -> Answer {
+    let (row, conversation) = caller.conversation(&parts, &id).await?;
+    let until = parts.clock.now_ms() + HAND_OVER;
+    hand(&parts, &conversation, Some(until)).await?;
+    tell(&parts, &conversation).await?;
+    let row = ConversationRow { hand_over_until: Some(until), ..row };
+    answer::ok("The conversation is handed over", view(row, parts.clock.now_ms()))
+}
+
+/// The chatbots answer again, from the customer's next message on.
+#[utoipa::path(post, path = "/api/v1/conversations/{id}/hand-back", tag = "conversations",
+    params(("id" = String, Path)), responses((status = 200, body = Success<ConversationView>)))]
+pub async fn hand_back(caller: Replier, parts: web::Data<Parts>, id: web::Path<String>) -> Answer {
+    let (row, conversation) = caller.conversation(&parts, &id).await?;
+    hand(&parts, &conversation, None).await?;
+    tell(&parts, &conversation).await?;
+    let row = ConversationRow { hand_over_until: None, ..row };
+    answer::ok("The conversation is handed back", view(row, parts.clock.now_ms()))
+}
+
+async fn hand(parts: &Parts, conversation: &ConversationRef, until: Option<i64>) -> Result<(), StoreError> {
+    match until {
+        Some(until) => parts.store.hand_over(conversation.thread_id, until, "person").await,
+        None => parts.store.hand_back(conversation.thread_id).await,
+    }
+}
+
+/// Every chatbot of the thread is to notice.
+async fn tell(parts: &Parts, conversation: &ConversationRef) -> Result<(), StoreError> {
+    for id in parts.store.conversations_of_thread(conversation.thread_id).await? {
+        parts.stations.nudge(&parts.news, id).await;
+    }
+    Ok(())
+}
+
+fn view(row: ConversationRow, now: i64) -> ConversationView {
+    ConversationView {
+        id: ConversationId(row.id),
+        chatbot_id: row.chatbot_id,
+        integration_id: AccountId(row.whatsapp_account_id),
+        phone_number_id: row.phone_number_id,
+        contact: ContactView { id: ContactId(row.contact_id), name: row.name, phone: row.wa_id },
+        unique_client_id: row.unique_conv_id,
+        handed_over_until: row.hand_over_until.filter(|until| *until > now).map(Time),
+        created_at: Time(row.created_at),
+        last_message_at: Time(row.last_message_at),
+    }
+}
+
+fn message_view(message: Message, deliveries: Vec<PartView>) -> MessageView {
+    MessageView {
+        id: MessageId(message.id),
+        direction: message.direction,
+        author: message.author,
+        kind: message.kind,
+        text: message.text,
+        wamid: message.wamid,
+        explanation: message.note.as_deref().map(trace::why_silent),
+        note: message.note,
+        turn_id: message.turn_id.map(|id| id.to_string()),
+        sent_at: Time(message.sent_at),
+        created_at: Time(message.created_at),
+        deliveries,
+    }
+}
+
+fn part(delivery: Delivery) -> PartView {
+    let advice = delivery.reason.as_deref().and_then(errors::by_reason);
+    PartView {
+        id: DeliveryId(delivery.id),
+        status: delivery.status,
+        reason: delivery.reason,
+        advice: advice.map(|verdict| verdict.advice.to_owned()),
+        code: delivery.code,
+        wamid: delivery.wamid,
+    }
+}

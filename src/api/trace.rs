@@ -1,0 +1,211 @@
+//! One message through all stations, by the times that were stored; and why it was not answered, if it was not.
+
+use actix_web::web;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Parts;
+use super::answer::{Answer, Listing, Time};
+use super::guard::Reader;
+use super::problem::ApiError;
+use crate::graph::errors;
+use crate::ids::{AccountId, ConversationId, DeliveryId, EventId, MessageId};
+use crate::store::deliveries::Delivery;
+use crate::store::inspect::{EventRow, Found};
+use crate::store::turns::Turn;
+use crate::store::{Store, StoreError};
+
+/// The way of one message through one account; or of an event that never became a message.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Trace {
+    /// The message, or the event.
+    pub id: String,
+    /// Its conversation, if it has come so far.
+    pub conversation_id: Option<ConversationId>,
+    /// Who answers.
+    pub chatbot_id: Option<String>,
+    /// Through which integration.
+    pub integration_id: Option<AccountId>,
+    /// What became of it, in one sentence.
+    pub explanation: String,
+    /// By time.
+    pub stations: Vec<Station>,
+}
+
+/// One station on the way.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Station {
+    /// `received` (by Meta's clock), `stored`, `routed`, `appended`, `turn`, `asked`, `answered`, `queued`, `attempt`,
+    /// `sent`, `delivered`, `read`, `failed`.
+    pub name: &'static str,
+    /// When.
+    pub at: Time,
+    /// More, for people.
+    pub detail: String,
+}
+
+/// Follows one message by Meta's id, incoming or ours: a trace per account.
+#[utoipa::path(get, path = "/api/v1/trace/{wamid}", tag = "events", params(("wamid" = String, Path)),
+    responses((status = 200, body = Listing<Trace>)))]
+pub async fn one(caller: Reader, parts: web::Data<Parts>, wamid: web::Path<String>) -> Answer {
+    let traces = trace(&parts.store, caller.scope(), &wamid).await?;
+    if traces.is_empty() {
+        return Err(ApiError::not_found("message"));
+    }
+    Ok(actix_web::HttpResponse::Ok().json(Listing { success: true, data: traces, next_cursor: None }))
+}
+
+/// The traces of a message; `tenant`: only where it is theirs.
+pub async fn trace(store: &Store, tenant: Option<&str>, wamid: &str) -> Result<Vec<Trace>, StoreError> {
+    let mut traces = Vec::new();
+    for message in store.messages_by_wamid(tenant, wamid).await? {
+        traces.push(of_message(store, message).await?);
+    }
+    if traces.is_empty() {
+        traces.extend(store.events_holding(tenant, wamid).await?.into_iter().map(of_event));
+    }
+    Ok(traces)
+}
+
+fn of_event(event: EventRow) -> Trace {
+    let state = event.state.unwrap_or_default();
+    let reason = event.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    Trace {
+        id: EventId(event.id).to_string(),
+        conversation_id: None,
+        chatbot_id: None,
+        integration_id: None,
+        explanation: format!("It came in an event that stands as {state}{reason}."),
+        stations: vec![station("stored", event.received_at, format!("field {}", event.field))],
+    }
+}
+
+async fn of_message(store: &Store, message: Found) -> Result<Trace, StoreError> {
+    let mut stations = Vec::new();
+    let incoming = message.direction == "in";
+    let turn = if incoming {
+        stations.push(station("received", message.sent_at, "by Meta's clock"));
+        if let Some(id) = message.event_id
+            && let Some((event, _)) = store.event(None, id).await?
+        {
+            stations.push(station("stored", event.received_at, EventId(id).to_string()));
+        }
+        stations.push(station("routed", message.created_at, format!("to {}", message.chatbot_id)));
+        let conversation = ConversationId(message.conversation_id);
+        stations.push(station("appended", message.created_at, format!("to {conversation}")));
+        store.turn_of_message(message.conversation_id, message.id).await?
+    } else {
+        None
+    };
+    if let Some(turn) = &turn {
+        let members = turn.member_ids().len();
+        stations.push(station("turn", turn.created_at, format!("{} with {members} message(s)", turn.id)));
+        stations.push(station("asked", turn.created_at, format!("{} call(s) so far", turn.attempts)));
+        if let Some(at) = turn.closed_at {
+            let reason = turn.reason.clone().unwrap_or_else(|| turn.status.clone());
+            stations.push(station("answered", at, reason));
+        }
+    }
+    let outgoing = match &turn {
+        Some(turn) => store.answers(message.conversation_id, turn.id).await?,
+        None if incoming => Vec::new(),
+        None => vec![message.id],
+    };
+    let deliveries = store.deliveries_of_messages(&outgoing).await?;
+    for delivery in &deliveries {
+        follow(store, delivery, &mut stations).await?;
+    }
+    stations.sort_by_key(|station| station.at);
+    let explanation = match &message.note {
+        Some(note) => why_silent(note),
+        None if incoming => explain(turn.as_ref(), &deliveries),
+        None => fate(&deliveries),
+    };
+    Ok(Trace {
+        id: MessageId(message.id).to_string(),
+        conversation_id: Some(ConversationId(message.conversation_id)),
+        integration_id: Some(AccountId(message.whatsapp_account_id)),
+        chatbot_id: Some(message.chatbot_id),
+        explanation,
+        stations,
+    })
+}
+
+async fn follow(store: &Store, delivery: &Delivery, stations: &mut Vec<Station>) -> Result<(), StoreError> {
+    let id = DeliveryId(delivery.id).to_string();
+    stations.push(station("queued", delivery.created_at, format!("{id}, part {}", delivery.part + 1)));
+    for attempt in store.attempts(delivery.id).await? {
+        let outcome = attempt.outcome.unwrap_or_else(|| "under way".to_owned());
+        let code = attempt.code.map(|code| format!(", code {code}")).unwrap_or_default();
+        stations.push(station("attempt", attempt.started_at, format!("{id}: {outcome}{code}")));
+    }
+    let times = [
+        ("sent", delivery.sent_at),
+        ("delivered", delivery.delivered_at),
+        ("read", delivery.read_at),
+        ("failed", delivery.failed_at),
+    ];
+    stations.extend(times.into_iter().filter_map(|(name, at)| Some(station(name, at?, id.clone()))));
+    Ok(())
+}
+
+fn station(name: &'static str, at: i64, detail: impl Into<String>) -> Station {
+    Station { name, at: Time(at), detail: detail.into() }
+}
+
+/// What became of an incoming message that was to be answered.
+fn explain(turn: Option<&Turn>, deliveries: &[Delivery]) -> String {
+    let Some(turn) = turn else { return "It waits for its turn.".to_owned() };
+    match turn.status.as_str() {
+        "asking" => "The responder is being asked.".to_owned(),
+        "answered" if deliveries.is_empty() => {
+            "It was answered, but not sent: the chatbot is a shadow on this number.".to_owned()
+        }
+        "answered" => fate(deliveries),
+        status => {
+            let reason = turn.reason.as_deref().unwrap_or(status);
+            let fallback = if deliveries.is_empty() { "" } else { " The customer got the fallback text." };
+            format!("The responder gave no answer ({reason}).{fallback}")
+        }
+    }
+}
+
+/// How the answer fares: its least lucky part decides.
+fn fate(deliveries: &[Delivery]) -> String {
+    const WORST: [&str; 10] = [
+        "failed",
+        "dead",
+        "unknown",
+        "cancelled",
+        "queued",
+        "sending",
+        "sent",
+        "delivered",
+        "read",
+        "played",
+    ];
+    let worst =
+        deliveries.iter().min_by_key(|delivery| WORST.iter().position(|word| *word == delivery.status));
+    let Some(delivery) = worst else { return "It was stored and never meant to be sent.".to_owned() };
+    match delivery.reason.as_deref() {
+        Some(reason) => {
+            let advice = errors::by_reason(reason).map_or(String::new(), |v| format!(" {}", v.advice));
+            format!("The answer is {} ({reason}).{advice}", delivery.status)
+        }
+        None => format!("The answer is {}.", delivery.status),
+    }
+}
+
+/// Why a message was stored and not answered.
+pub fn why_silent(note: &str) -> String {
+    let sentence = match note {
+        "stale" => "It was older than 24 hours when it came, so nobody was asked.",
+        "handed_over" => "A person has the conversation, so the chatbot is silent.",
+        "chatbot_paused" => "The chatbot is paused.",
+        "account_inactive" => "The integration is switched off.",
+        "own_number" => "It came from one of our own numbers: chatbots do not talk to each other.",
+        other => return format!("It was stored and not answered: {other}."),
+    };
+    sentence.to_owned()
+}
