@@ -8,3 +8,7 @@ mod chatbots;
 mod harness;
 #[path = "api/integration.rs"]
 mod integration;
+#[path = "api/messages.rs"]
+mod messages;
+#[path = "it/harness/postgres.rs"]
+mod postgres;

@@ -118,7 +118,7 @@ macro_rules! routes {
                     Every failure is an `application/problem+json`; every secret is write-only.",
             ),
             paths($($($($handler)::+,)+)*),
-            components(schemas(problem::Problem)),
+            components(schemas(problem::Problem, crate::message::DeliveryStatus)),
             security(("apiKey" = [])),
         )]
         struct Document;

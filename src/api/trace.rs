@@ -46,7 +46,7 @@ pub struct Station {
 }
 
 /// Follows one message by Meta's id, incoming or ours: a trace per account.
-#[utoipa::path(get, path = "/api/v1/trace/{wamid}", tag = "events", params(("wamid" = String, Path)),
+#[utoipa::path(get, path = "/api/v1/trace/{wamid}", tag = "trace", params(("wamid" = String, Path)),
     responses((status = 200, body = Listing<Trace>)))]
 pub async fn one(caller: Reader, parts: web::Data<Parts>, wamid: web::Path<String>) -> Answer {
     let traces = trace(&parts.store, caller.scope(), &wamid).await?;

@@ -1,10 +1,13 @@
 //! A running API over a temporary database, with a stand-in of Meta's Graph API beside it.
 
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::{App, HttpServer, web};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,15 +18,18 @@ use switchboard::auth::api_key::ApiKey;
 use switchboard::conversation::Conversations;
 use switchboard::graph::client::GraphClient;
 use switchboard::ids::TenantId;
+use switchboard::message::{Inbound, Sender};
 use switchboard::news::Newsroom;
 use switchboard::onboarding::Onboarding;
 use switchboard::outbox::Outbox;
 use switchboard::responder::Responders;
-use switchboard::routing::Routing;
+use switchboard::routing::{Account, Routing};
 use switchboard::runtime::Clock;
 use switchboard::sandbox::graph::GraphStandIn;
 use switchboard::sandbox::http_client;
 use switchboard::secret::Ring;
+use switchboard::store::events::{Accept, EventState, Process};
+use switchboard::store::messages::Append;
 use switchboard::store::tenants::{ApiKeyRow, Audit};
 use switchboard::store::{Location, Store, migrate_up};
 use switchboard::telemetry;
@@ -32,6 +38,9 @@ use switchboard::telemetry;
 pub const ADMIN: &str = "admin-key-of-the-tests";
 /// Where webhooks reach us, as far as the tests tell Meta.
 pub const WEBHOOK: &str = "https://switchboard.example/webhook";
+
+/// Who writes in every test.
+pub const CUSTOMER: &str = "15551234567";
 
 /// A running API and everything beside it.
 pub struct Api {
@@ -50,6 +59,8 @@ pub struct Options {
     pub unverified: bool,
     /// Production's rules.
     pub production: bool,
+    /// Another database than a temporary file.
+    pub database: Option<Location>,
 }
 
 impl Api {
@@ -61,7 +72,7 @@ impl Api {
     /// Starts one.
     pub async fn start_with(options: Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let location = Location::Sqlite(folder.path().join("test.db"));
+        let location = options.database.unwrap_or_else(|| Location::Sqlite(folder.path().join("test.db")));
         migrate_up(&location).await.unwrap();
         let store = Store::open(&location).await.unwrap();
         let clock = Clock::system();
@@ -211,6 +222,76 @@ impl Api {
     pub async fn onboard(&self, key: &str, chatbot: &str, number: &str) -> Value {
         let body = integration(chatbot, number);
         self.expect(201, "post", "/api/v1/whatsapp/integration", key, body).await
+    }
+}
+
+impl Api {
+    /// An event as the webhook stores it; its id.
+    pub async fn event(&self, number: &str, raw: &str, state: Option<EventState>) -> i64 {
+        let now = self.parts.clock.now_ms();
+        let accept = Accept {
+            digest: Sha256::digest(format!("{number}{raw}")).into(),
+            entry_id: "waba-1".into(),
+            field: "messages".into(),
+            phone_number_id: Some(number.into()),
+            verified_by: "test".into(),
+            by_platform: true,
+            raw: raw.as_bytes().to_vec(),
+            received_at: now,
+            lane: None,
+            unreadable: None,
+        };
+        let event_id = self.parts.store.door().write(accept).await.unwrap().expect("a new event");
+        let leave = state.map(|state| (state, "as the test wishes".to_owned(), None));
+        let process = Process { event_id, appends: Vec::new(), statuses: Vec::new(), leave, now };
+        self.parts.store.stations().write(process).await.unwrap();
+        event_id
+    }
+
+    /// A customer's message to a number, as the inbox appends it, handed to its chatbots.
+    pub async fn inbound(&self, number: &str, wamid: &str, text: &str, note: Option<&'static str>) {
+        let event_id = self.event(number, &format!(r#"{{"id":"{wamid}"}}"#), None).await;
+        let now = self.parts.clock.now_ms();
+        let accounts = self.parts.routing.accounts(number).await.unwrap();
+        let append = |account: &Arc<Account>| Append {
+            place: account.place.clone(),
+            message: Inbound {
+                phone_number_id: number.into(),
+                business_account_id: "waba-1".into(),
+                wamid: wamid.into(),
+                sender: Sender {
+                    wa_id: Some(CUSTOMER.into()),
+                    name: Some("Ada".into()),
+                    ..Sender::default()
+                },
+                sent_at: now,
+                kind: "text".into(),
+                text: text.into(),
+                answerable: true,
+            },
+            known: None,
+            note,
+            event_id,
+            now,
+        };
+        let appends = accounts.iter().map(append).collect();
+        let process = Process { event_id, appends, statuses: Vec::new(), leave: None, now };
+        for appended in self.parts.store.stations().write(process).await.unwrap().into_iter().flatten() {
+            self.parts.stations.nudge(&self.parts.news, appended.conversation.id).await;
+        }
+    }
+
+    /// Asks again until the answer is as wished; the answer.
+    pub async fn until(&self, path: &str, key: &str, wished: impl Fn(&Value) -> bool) -> Value {
+        let mut answer = Value::Null;
+        for _ in 0..200 {
+            answer = self.call("get", path, key, Value::Null).await.1;
+            if wished(&answer["data"]) {
+                return answer["data"].clone();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{path} never became as wished: {answer}");
     }
 }
 
