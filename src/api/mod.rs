@@ -170,7 +170,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     let scheme = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("An API key of a tenant or of the platform."))
+        .description(Some("An API key of a tenant, or of the platform: that one may name the tenant it acts for in Switchboard-Tenant."))
         .build();
     document
         .components
