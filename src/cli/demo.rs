@@ -12,6 +12,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::{Failure, say};
+use crate::api::trace;
 use crate::app::{self, Options};
 use crate::auth::api_key::ApiKey;
 use crate::config::{Config, Variables};
@@ -64,8 +65,12 @@ impl Demo {
         say("Switchboard is running, with two chatbots behind one webhook.\n");
         say(format!("  Open  {url}/sandbox  and write to a chatbot as a customer would.\n"));
         say(format!("  API key of this run   {}", key.reveal().expose_secret()));
-        say(format!("  Its numbers           curl -H 'Authorization: Bearer …' -H 'Switchboard-Tenant: ecommerce' '{url}/api/v1/conversations'"));
-        say(format!("  From the command line switchboard simulate message --url {url} --phone-number-id 123456789 --text Hello\n"));
+        say(format!(
+            "  Its numbers           curl -H 'Authorization: Bearer …' -H 'Switchboard-Tenant: ecommerce' '{url}/api/v1/conversations'"
+        ));
+        say(format!(
+            "  From the command line switchboard simulate message --url {url} --phone-number-id 123456789 --text Hello\n"
+        ));
         say("  Ctrl-C ends it.");
         Ok(running.until_stopped().await?)
     }
@@ -139,9 +144,9 @@ fn phone(graph: Arc<GraphStandIn>, sender: Sender, store: Arc<std::sync::OnceLoc
         let store = store.get().cloned();
         async move {
             let Some(store) = store else { return Vec::new() };
-            let stations = crate::api::trace::trace(&store, None, &wamid).await.unwrap_or_default();
-            let told = stations.into_iter();
-            told.map(|s| Station { name: s.name, at_ms: s.at_ms, detail: s.detail }).collect()
+            let traces = trace::trace(&store, None, &wamid).await.unwrap_or_default();
+            let stations = traces.into_iter().flat_map(|t| t.stations);
+            stations.map(|s| Station { name: s.name.into(), at_ms: s.at.0, detail: s.detail }).collect()
         }
         .boxed()
     };

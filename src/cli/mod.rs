@@ -2,7 +2,7 @@
 
 mod api_key;
 mod create_admin;
-// mod demo;
+mod demo;
 mod doctor;
 mod migrate;
 mod serve;
@@ -27,7 +27,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Everything at once on this machine, without configuration: service, stand-ins, two tenants, a phone.
-    // Demo(demo::Demo),
+    Demo(demo::Demo),
     /// The service.
     Serve(serve::Serve),
     /// Brings the database's schema up to date, or back; prints it as SQL.
@@ -59,7 +59,7 @@ pub async fn run() -> ExitCode {
     let done = match cli.command {
         Command::Simulate(simulate) => return simulate.run().await,
         Command::Doctor(doctor) => return doctor.run(&variables).await,
-        // Command::Demo(demo) => demo.run().await,
+        Command::Demo(demo) => demo.run().await,
         Command::Serve(serve) => serve.run(&variables).await,
         Command::Migrate(migrate) => migrate.run(&variables).await,
         Command::CreateAdmin(create) => create.run(&variables).await,
