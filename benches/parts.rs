@@ -91,7 +91,7 @@ static ROUTING: LazyLock<(Routing, i64, tokio::runtime::Runtime, tempfile::TempD
         let line = Audit { tenant: Some("default"), actor: "bench", action: "create", target: "", now: 0 };
         let id = store.save_account(&account, Some(&chatbot), None, &line).await.unwrap();
         let news = Newsroom::open(store.clone(), CancellationToken::new());
-        (Routing::new(store, Arc::new(ring), news), id)
+        (Routing::new(store, ring, news), id)
     });
     (routing, id, runtime, folder)
 });

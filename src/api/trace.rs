@@ -85,11 +85,16 @@ async fn of_message(store: &Store, message: Found) -> Result<Trace, StoreError> 
     let mut stations = Vec::new();
     let incoming = message.direction == "in";
     let turn = if incoming {
-        stations.push(station("received", message.sent_at, "by Meta's clock"));
-        if let Some(id) = message.event_id
-            && let Some((event, _)) = store.event(None, id).await?
-        {
-            stations.push(station("stored", event.received_at, EventId(id).to_string()));
+        let event = match message.event_id {
+            Some(id) => store.event(None, id).await?.map(|(event, _)| event),
+            None => None,
+        };
+        // Meta's clock tells whole seconds: what was stored within one was received when it was stored.
+        let stored = event.as_ref().map_or(message.created_at, |event| event.received_at);
+        let received = if stored - message.sent_at < 1_000 { stored } else { message.sent_at };
+        stations.push(station("received", received, "by Meta"));
+        if let Some(event) = event {
+            stations.push(station("stored", event.received_at, EventId(event.id).to_string()));
         }
         stations.push(station("routed", message.created_at, format!("to {}", message.chatbot_id)));
         let conversation = ConversationId(message.conversation_id);
@@ -99,12 +104,25 @@ async fn of_message(store: &Store, message: Found) -> Result<Trace, StoreError> 
         None
     };
     if let Some(turn) = &turn {
-        let members = turn.member_ids().len();
-        stations.push(station("turn", turn.created_at, format!("{} with {members} message(s)", turn.id)));
-        stations.push(station("asked", turn.created_at, format!("{} call(s) so far", turn.attempts)));
+        let together = match turn.member_ids().len() {
+            1 => "of this message".to_owned(),
+            members => format!("of {members} messages together"),
+        };
+        stations.push(station("turn", turn.created_at, together));
+        stations.push(station("asked", turn.created_at, message.chatbot_id.clone()));
         if let Some(at) = turn.closed_at {
-            let reason = turn.reason.clone().unwrap_or_else(|| turn.status.clone());
-            stations.push(station("answered", at, reason));
+            let tries = if turn.attempts > 1 {
+                format!("after {} tries", turn.attempts)
+            } else {
+                "at the first try".to_owned()
+            };
+            match (turn.status.as_str(), &turn.reason) {
+                ("answered", _) => stations.push(station("answered", at, tries)),
+                (status, reason) => {
+                    let why = reason.clone().unwrap_or_else(|| status.to_owned());
+                    stations.push(station("failed", at, format!("{why} {tries}")));
+                }
+            }
         }
     }
     let outgoing = match &turn {
@@ -116,7 +134,10 @@ async fn of_message(store: &Store, message: Found) -> Result<Trace, StoreError> 
     for delivery in &deliveries {
         follow(store, delivery, &mut stations).await?;
     }
-    stations.sort_by_key(|station| station.at);
+    // In the order of the way, not of the clocks: statuses come in whole seconds, and none is older than its send.
+    for n in 1..stations.len() {
+        stations[n].at = stations[n].at.max(stations[n - 1].at);
+    }
     let explanation = match &message.note {
         Some(note) => why_silent(note),
         None if incoming => explain(turn.as_ref(), &deliveries),

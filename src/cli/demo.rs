@@ -64,13 +64,11 @@ impl Demo {
 
         say("Switchboard is running, with two chatbots behind one webhook.\n");
         say(format!("  Open  {url}/sandbox  and write to a chatbot as a customer would.\n"));
-        say(format!("  API key of this run   {}", key.reveal().expose_secret()));
-        say(format!(
-            "  Its numbers           curl -H 'Authorization: Bearer …' -H 'Switchboard-Tenant: ecommerce' '{url}/api/v1/conversations'"
-        ));
-        say(format!(
-            "  From the command line switchboard simulate message --url {url} --phone-number-id 123456789 --text Hello\n"
-        ));
+        say("  The same from a terminal:");
+        say(format!("    switchboard simulate message --url {url} --phone-number-id 123456789 --text Hello"));
+        say("  And what the API knows of it:");
+        say(format!("    curl -H 'Authorization: Bearer {}' \\", key.reveal().expose_secret()));
+        say(format!("         -H 'Switchboard-Tenant: ecommerce' {url}/api/v1/conversations\n"));
         say("  Ctrl-C ends it.");
         Ok(running.until_stopped().await?)
     }
@@ -108,27 +106,31 @@ async fn onboard(url: &str, key: &str, graph: &GraphStandIn) -> Result<(), Failu
             let call = http.post(format!("{url}/api/v1/{path}")).bearer_auth(key).json(&body);
             call.header("Switchboard-Tenant", if path == "tenants" { "default" } else { tenant }).send()
         };
-        let made = [
-            post("tenants", json!({ "id": tenant, "name": tenant })).await?,
-            post(
-                "whatsapp/integration",
-                json!({
-                    "chatbotId": chatbot, "phoneNumberId": number, "accessToken": token,
-                    "verifyToken": verify_token, "businessAccountId": business,
-                    "webhookUrl": format!("{url}/webhook"),
-                }),
-            )
-            .await?,
-        ];
-        for answer in made {
-            // 409: it is there from an earlier run.
-            if !answer.status().is_success() && answer.status() != 409 {
-                let words = format!("onboarding {tenant}: {} {}", answer.status(), answer.text().await?);
-                return Err(words.into());
-            }
+        let made = post("tenants", json!({ "id": tenant, "name": tenant })).await?;
+        accept(tenant, made).await?;
+        let integration = json!({
+            "chatbotId": chatbot, "phoneNumberId": number, "accessToken": token, "verifyToken": verify_token,
+            "businessAccountId": business, "webhookUrl": format!("{url}/webhook"),
+        });
+        if let Some(made) = accept(tenant, post("whatsapp/integration", integration).await?).await? {
+            let id = made["data"]["id"].as_str().unwrap_or_default();
+            accept(tenant, post(&format!("whatsapp/integration/{id}/subscribe"), json!({})).await?).await?;
         }
     }
     Ok(())
+}
+
+/// What was made; `None` when it is there from an earlier run.
+async fn accept(tenant: &str, answer: reqwest::Response) -> Result<Option<Value>, Failure> {
+    let status = answer.status();
+    if status == 409 {
+        return Ok(None);
+    }
+    let text = answer.text().await?;
+    if !status.is_success() {
+        return Err(format!("onboarding {tenant}: {status} {text}").into());
+    }
+    Ok(Some(serde_json::from_str(&text)?))
 }
 
 /// The customer's phone, and its view of the message's way.
