@@ -28,7 +28,7 @@ use switchboard::runtime::Clock;
 use switchboard::sandbox::graph::GraphStandIn;
 use switchboard::sandbox::http_client;
 use switchboard::secret::Ring;
-use switchboard::store::events::{Accept, EventState, Process};
+use switchboard::store::events::{End, Accept, EventState, Process};
 use switchboard::store::messages::Append;
 use switchboard::store::tenants::{ApiKeyRow, Audit};
 use switchboard::store::{Location, Store, migrate_up};
@@ -242,8 +242,8 @@ impl Api {
             unreadable: None,
         };
         let event_id = self.parts.store.door().write(accept).await.unwrap().expect("a new event");
-        let leave = state.map(|state| (state, "as the test wishes".to_owned(), None));
-        let process = Process { event_id, appends: Vec::new(), statuses: Vec::new(), leave, now };
+        let end = state.map_or(End::Done, |state| End::Left(state, "as the test wishes".to_owned(), None));
+        let process = Process { event_id, appends: Vec::new(), statuses: Vec::new(), end, now };
         self.parts.store.stations().write(process).await.unwrap();
         event_id
     }
@@ -275,7 +275,7 @@ impl Api {
             now,
         };
         let appends = accounts.iter().map(append).collect();
-        let process = Process { event_id, appends, statuses: Vec::new(), leave: None, now };
+        let process = Process { event_id, appends, statuses: Vec::new(), end: switchboard::store::events::End::Done, now };
         for appended in self.parts.store.stations().write(process).await.unwrap().into_iter().flatten() {
             self.parts.stations.nudge(&self.parts.news, appended.conversation.id).await;
         }
