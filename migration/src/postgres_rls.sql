@@ -4,7 +4,11 @@ do $$
 declare
     name text;
 begin
-    for name in select tablename from pg_tables where schemaname = current_schema() and tableowner = current_user loop
+    -- Only where it is missing: the change waits for everybody who uses the table, and a running service does.
+    for name in
+        select tablename from pg_tables
+        where schemaname = current_schema() and tableowner = current_user and not rowsecurity
+    loop
         execute format('alter table %I enable row level security', name);
     end loop;
     if exists (select from pg_roles where rolname = 'anon') then
