@@ -74,6 +74,8 @@ impl Conversations {
         turn: Turn,
     ) -> Result<(), StoreError> {
         let ids = turn.member_ids();
+        // A dead turn's members are history in memory already.
+        self.0.memory.forget(conversation.id);
         let members = self.patiently(|| self.0.store.messages(&ids)).await?;
         self.answer_turn(conversation, account, turn.id, members.into_iter().map(waiting).collect()).await
     }

@@ -2,10 +2,15 @@
 
 mod crash;
 mod door;
+mod failing_chatbots;
 mod harness;
 mod main_job;
 mod outage;
+mod outbox;
 mod pg_harness;
+mod routing;
+mod statuses;
+mod turns;
 
 /// Makes `name::sqlite` and `name::postgres` of one test over a [`harness::Db`].
 #[macro_export]

@@ -9,6 +9,7 @@ use switchboard::sandbox::webhook::text_body;
 
 use crate::harness::line::Line;
 use crate::harness::{APP_SECRET, Db, Onboard, SHOP, SOON, World, verify_token};
+use crate::on_both_databases;
 
 /// A world whose service reaches its database over a line that can be cut.
 async fn over_a_line() -> Option<(World, Line)> {
@@ -117,4 +118,28 @@ async fn what_was_acknowledged_is_answered_once() {
     said.dedup();
     assert_eq!(said.len(), 120, "each answer once");
     service.running.stop().await;
+}
+
+on_both_databases! {
+    /// Whoever does not wait for the 200 will send again; but what was stored is worked on already.
+    async fn a_caller_who_hangs_up_changes_nothing(db: Db) {
+        use std::io::Write;
+        let world = World::new(db);
+        let service = world.start().await;
+        service.onboard(Onboard::default()).await;
+        for n in 0..40 {
+            let body = text_body(SHOP, &format!("155540000{n:02}"), "Not waiting");
+            let signature = sign(APP_SECRET.as_bytes(), body.as_bytes());
+            let mut line = std::net::TcpStream::connect(service.running.addr).unwrap();
+            write!(line, "POST /webhook HTTP/1.1\r\nHost: x\r\n{HEADER}: {signature}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+            tokio::time::sleep(Duration::from_micros(200 * n)).await;
+            drop(line);
+        }
+        let stored = || async { world.db.texts("select cast(id as text) from webhook_events").await.len() };
+        service.wait_until("an event", async || stored().await > 0).await;
+        service.wait_until("everything answered", async || {
+            world.graph.sent_count() == stored().await && world.db.texts("select state from event_states").await.is_empty()
+        }).await;
+        service.running.stop().await;
+    }
 }

@@ -238,8 +238,23 @@ impl Service {
         self.running.news.tell(News::Work).await.unwrap();
     }
 
+    /// The same for a chatbot that serves this number.
+    pub async fn change_chatbot(
+        &self,
+        tenant: &str,
+        id: &str,
+        number: &str,
+        change: impl FnOnce(&mut Chatbot),
+    ) {
+        let mut chatbot = self.running.store.chatbot(tenant, id).await.unwrap().unwrap();
+        change(&mut chatbot);
+        let line = Audit { tenant: None, actor: "test", action: "chatbot.update", target: "", now: 0 };
+        self.running.store.save_chatbot(&chatbot, &line).await.unwrap();
+        self.running.routing.changed(number).await;
+    }
+
     /// What becomes true soon.
-    pub async fn wait_until<F: Future<Output = bool>>(&self, what: &str, check: impl Fn() -> F) {
+    pub async fn wait_until<F: Future<Output = bool>>(&self, what: &str, mut check: impl FnMut() -> F) {
         let end = tokio::time::Instant::now() + SOON;
         while !check().await {
             assert!(tokio::time::Instant::now() < end, "not in time: {what}");
