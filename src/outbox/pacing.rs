@@ -43,6 +43,14 @@ impl Pacing {
         at - now
     }
 
+    /// A message of `key` left only now: the next one keeps its distance from that.
+    pub fn sent(&self, key: &str, now: i64) {
+        let mut slots = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(slot) = slots.get_mut(key) {
+            slot.next_at = slot.next_at.max(now + slot.distance);
+        }
+    }
+
     /// Meta refused `key` for its speed.
     pub fn slow_down(&self, key: &str, distance: Duration, now: i64) {
         let distance = i64::try_from(distance.as_millis()).unwrap_or(REMEMBERED_MS);
@@ -68,6 +76,8 @@ mod tests {
         assert_eq!(pacing.wait("b", 0), 0, "others are not slowed");
         assert_eq!(pacing.wait("a", 20_000), 0);
         assert_eq!(pacing.wait("a", 20_000), 6_000);
+        pacing.sent("a", 26_500);
+        assert_eq!(pacing.wait("a", 26_500), 6_000, "from when it really left");
         assert_eq!(pacing.wait("a", REMEMBERED_MS + 1), 0);
         assert_eq!(pacing.wait("a", REMEMBERED_MS + 1), 0, "forgotten");
     }

@@ -74,6 +74,7 @@ impl Outbox {
         }
         let body = messages::text(&parcel.recipient, &parcel.text, &attempt_id.to_string());
         let result = self.0.graph.send(&parcel.phone_number_id, &account.credentials, &body).await;
+        self.0.pacing.sent(&pair, self.0.clock.now_ms());
         let ending = self.judge(result, parcel, &account, &pair).await;
         metrics::counter!(metric::SENDS, "outcome" => ending.outcome,
             "code" => ending.code.map_or_else(String::new, |code| code.to_string()))

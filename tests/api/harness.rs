@@ -28,7 +28,7 @@ use switchboard::runtime::Clock;
 use switchboard::sandbox::graph::GraphStandIn;
 use switchboard::sandbox::http_client;
 use switchboard::secret::Ring;
-use switchboard::store::events::{End, Accept, EventState, Process};
+use switchboard::store::events::{Accept, End, EventState, Process};
 use switchboard::store::messages::Append;
 use switchboard::store::tenants::{ApiKeyRow, Audit};
 use switchboard::store::{Location, Store, migrate_up};
@@ -275,7 +275,7 @@ impl Api {
             now,
         };
         let appends = accounts.iter().map(append).collect();
-        let process = Process { event_id, appends, statuses: Vec::new(), end: switchboard::store::events::End::Done, now };
+        let process = Process { event_id, appends, statuses: Vec::new(), end: End::Done, now };
         for appended in self.parts.store.stations().write(process).await.unwrap().into_iter().flatten() {
             self.parts.stations.nudge(&self.parts.news, appended.conversation.id).await;
         }

@@ -144,7 +144,7 @@ async fn what_waits_may_be_withdrawn_and_what_is_doubtful_needs_a_word() {
     status("token_invalid").await;
     let held = api.expect(202, "post", SEND, &key, body.clone()).await;
     let path = format!("{DELIVERIES}/{}", id(&held));
-    api.until(&path, &key, |data| data["reason"] == "account_not_sending").await;
+    api.until(&path, &key, |data| data["reason"] == "token_invalid").await;
     let withdrawn = api.expect(200, "delete", &path, &key, Value::Null).await;
     assert_eq!(withdrawn["status"], "cancelled");
     api.refuse(409, "wrong_state", "delete", &path, &key, Value::Null).await;
@@ -152,7 +152,7 @@ async fn what_waits_may_be_withdrawn_and_what_is_doubtful_needs_a_word() {
 
     let held = api.expect(202, "post", SEND, &key, body.clone()).await;
     let path = format!("{DELIVERIES}/{}", id(&held));
-    api.until(&path, &key, |data| data["reason"] == "account_not_sending").await;
+    api.until(&path, &key, |data| data["reason"] == "token_invalid").await;
     status("active").await;
     api.graph.fault(Fault::LoseAnswer);
     api.expect(200, "post", &format!("{path}/retry"), &key, Value::Null).await;

@@ -66,7 +66,7 @@ on_both_databases! {
         sent.sort();
         assert_eq!(sent, ["700", "701"]);
         let held = "select status || ': ' || coalesce(reason, '') from deliveries where status <> 'sent'";
-        assert_eq!(world.db.texts(held).await, ["queued: account_not_sending"]);
+        assert_eq!(world.db.texts(held).await, ["queued: token_invalid"]);
         assert_eq!(world.db.texts(STATES).await, ["parked: account_pending", "parked: account_inactive", "parked: account_deleted"]);
         // Parked is invisible: no contact, no conversation, no claim on the wamid.
         let visible = "select text from messages where whatsapp_account_id not in (select id from whatsapp_accounts \
