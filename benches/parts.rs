@@ -1,7 +1,7 @@
 //! The parts every message passes, one by one.
 
 use std::hint::black_box;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use divan::Bencher;
 use switchboard::graph::payload;

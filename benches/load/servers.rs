@@ -46,7 +46,7 @@ struct Server {
 pub async fn run(kind: &str, database: &str, world: &str) -> Result<(), Failure> {
     let location = Location::parse(database)?;
     let store = Store::open(&location).await?;
-    let ring = Arc::new(Ring::parse(&KEYS.to_owned().into())?);
+    let ring = Ring::parse(&KEYS.to_owned().into())?;
     let routing = Routing::new(store.clone(), ring, Newsroom::open(store, CancellationToken::new()));
     let then = match kind {
         "one-tx" => Then::Store(connect(&location).await?),

@@ -13,6 +13,8 @@ use super::StoreError;
 const ACQUIRE: Duration = Duration::from_millis(1500);
 /// Any single statement on PostgreSQL.
 const STATEMENT: Duration = Duration::from_secs(10);
+/// Statements kept prepared on each connection: every text there is, at its ten sizes.
+const STATEMENTS: usize = 512;
 /// The advisory lock under which PostgreSQL is migrated: "switchbd".
 const MIGRATION_LOCK: i64 = 0x7377_6974_6368_6264;
 
@@ -198,11 +200,14 @@ fn options(location: &Location) -> ConnectOptions {
                 .pragma("foreign_keys", "on")
                 .pragma("cache_size", "-8000")
                 .optimize_on_close(true, None)
+                .statement_cache_capacity(STATEMENTS)
+                // A group's rows come back in one go, without the two threads waiting for each other.
+                .row_buffer_size(1024)
         })
         .map_sqlx_postgres_opts(|o| {
             o.application_name("switchboard")
                 .options([("statement_timeout", STATEMENT.as_millis().to_string().as_str())])
-                .statement_cache_capacity(256)
+                .statement_cache_capacity(STATEMENTS)
         });
     options
 }

@@ -115,13 +115,12 @@ async fn claim(tx: &DatabaseTransaction, instance: i64, ids: &[i64]) -> Result<H
     if ids.is_empty() || instance == 0 {
         return Ok(HashMap::new());
     }
-    let list = sql::list(2, ids.len());
-    let values = [instance.into()].into_iter().chain(ids.iter().map(|id| Value::from(*id)));
-    let text = format!("update whatsapp_conversations set owner = $1 where {FREE} and id in ({list})");
-    tx.execute_raw(sql::statement(tx, &text, values)).await?;
+    let among = sql::among(tx, 2, "bigint");
+    let text = format!("update whatsapp_conversations set owner = $1 where {FREE} and id {among}");
+    tx.execute_raw(sql::statement(tx, &text, [instance.into(), sql::json(ids)])).await?;
     let text =
-        format!("select id, owner from whatsapp_conversations where id in ({})", sql::list(1, ids.len()));
-    let rows = tx.query_all_raw(sql::statement(tx, &text, ids.iter().map(|id| Value::from(*id)))).await?;
+        format!("select id, owner from whatsapp_conversations where id {}", sql::among(tx, 1, "bigint"));
+    let rows = tx.query_all_raw(sql::statement(tx, &text, [sql::json(ids)])).await?;
     rows.iter().map(|row| Ok((row.try_get("", "id")?, row.try_get("", "owner")?))).collect()
 }
 
@@ -219,11 +218,10 @@ pub(super) async fn touch(tx: &DatabaseTransaction, ids: &[i64], now: i64) -> Re
         return Ok(());
     }
     let text = format!(
-        "update whatsapp_conversations set last_message_at = $1 where id in ({})",
-        sql::list(2, ids.len())
+        "update whatsapp_conversations set last_message_at = $1 where id {}",
+        sql::among(tx, 2, "bigint")
     );
-    let values = [now.into()].into_iter().chain(ids.iter().map(|id| Value::from(*id)));
-    tx.execute_raw(sql::statement(tx, &text, values)).await?;
+    tx.execute_raw(sql::statement(tx, &text, [now.into(), sql::json(ids)])).await?;
     Ok(())
 }
 

@@ -28,10 +28,10 @@ impl Write for StartAttempt {
     async fn apply(tx: &DatabaseTransaction, _: i64, group: &[Self]) -> Result<Vec<bool>, DbErr> {
         let text = format!(
             "update deliveries set status = 'sending', reason = null, attempts = attempts + 1 \
-             where status = 'queued' and id in ({}) returning id",
-            sql::list(1, group.len())
+             where status = 'queued' and id {} returning id",
+            sql::among(tx, 1, "bigint")
         );
-        let ids = group.iter().map(|s| s.delivery_id.into());
+        let ids = [sql::json(group.iter().map(|s| s.delivery_id))];
         let mut started: Vec<i64> = Vec::with_capacity(group.len());
         for row in tx.query_all_raw(sql::statement(tx, &text, ids)).await? {
             started.push(row.try_get("", "id")?);
@@ -104,12 +104,10 @@ impl Write for FinishAttempt {
                 f.now.into(),
             ]
         });
-        let values = sql::insert(tx, "x", rows, "");
-        let table = values.sql.trim_start_matches("insert into x ").to_owned();
-        let values = values.values.map(|v| v.0).unwrap_or_default();
+        let (rows, values) = sql::rows(tx, rows);
         let text = format!(
             "update attempts set finished_at = v.column10, outcome = v.column3, wamid = v.column4, code = v.column5, \
-             detail = v.column6 from ({table}) as v where attempts.id = v.column1"
+             detail = v.column6 from {rows} where attempts.id = v.column1"
         );
         tx.execute_raw(sql::statement(tx, &text, values.clone())).await?;
         // A status that overtook this answer stands; it knows more.
@@ -118,7 +116,7 @@ impl Write for FinishAttempt {
              wamid = coalesce(v.column4, deliveries.wamid), next_at = v.column9, \
              sent_at = case when v.column7 = 'sent' then v.column10 else deliveries.sent_at end, \
              failed_at = case when v.column7 in ('failed', 'dead') then v.column10 else deliveries.failed_at end \
-             from ({table}) as v where deliveries.id = v.column2 and deliveries.status in ('sending', 'unknown')"
+             from {rows} where deliveries.id = v.column2 and deliveries.status in ('sending', 'unknown')"
         );
         tx.execute_raw(sql::statement(tx, &text, values)).await?;
         statuses::apply_early(tx, group).await?;
@@ -187,8 +185,8 @@ impl Store {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let which = format!("id in ({}) order by id", sql::list(1, ids.len()));
-        self.find_deliveries(&which, ids.iter().map(|id| (*id).into())).await
+        let which = format!("id {} order by id", sql::among(self.read(), 1, "bigint"));
+        self.find_deliveries(&which, [sql::json(ids)]).await
     }
 
     /// The deliveries of these messages, oldest first.
@@ -196,8 +194,8 @@ impl Store {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let which = format!("message_id in ({}) order by id", sql::list(1, ids.len()));
-        self.find_deliveries(&which, ids.iter().map(|id| (*id).into())).await
+        let which = format!("message_id {} order by id", sql::among(self.read(), 1, "bigint"));
+        self.find_deliveries(&which, [sql::json(ids)]).await
     }
 
     /// A page of a tenant's deliveries, newest first, older than `before`; of one status if given.

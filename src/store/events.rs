@@ -196,12 +196,9 @@ impl Write for Process {
         let mut appended = messages::append(tx, instance, &appends).await?.into_iter();
         let updates: Vec<&ApplyStatus> = group.iter().flat_map(|p| &p.statuses).collect();
         statuses::apply(tx, &updates).await?;
-        let done: Vec<Value> =
-            group.iter().filter(|p| matches!(p.end, End::Done)).map(|p| p.event_id.into()).collect();
-        if !done.is_empty() {
-            let text = format!("delete from event_states where event_id in ({})", sql::list(1, done.len()));
-            tx.execute_raw(sql::statement(tx, &text, done)).await?;
-        }
+        let done = group.iter().filter(|p| matches!(p.end, End::Done)).map(|p| p.event_id);
+        let text = format!("delete from event_states where event_id {}", sql::among(tx, 1, "bigint"));
+        tx.execute_raw(sql::statement(tx, &text, [sql::json(done)])).await?;
         for p in group {
             if let End::Left(state, reason, tenant) = &p.end {
                 let text = "update event_states set state = $2, reason = $3, tenant_id = $4, owner = null, at = $5 \
@@ -261,32 +258,32 @@ impl Store {
                  order by s.event_id limit {limit} {skip})
              returning event_id, attempts"
         );
-        let mut ids: Vec<Value> = Vec::new();
-        let mut poison: Vec<Value> = Vec::new();
+        let mut ids: Vec<i64> = Vec::new();
+        let mut poison: Vec<i64> = Vec::new();
         for row in
             tx.query_all_raw(sql::statement(&tx, &text, [self.instance().into(), forgotten.into()])).await?
         {
             let id: i64 = row.try_get("", "event_id")?;
             let attempts: i64 = row.try_get("", "attempts")?;
-            if attempts > MAX_ATTEMPTS { &mut poison } else { &mut ids }.push(id.into());
+            if attempts > MAX_ATTEMPTS { &mut poison } else { &mut ids }.push(id);
         }
         if !poison.is_empty() {
             let text = format!(
                 "update event_states set state = 'quarantined', owner = null, reason = 'it stopped its worker five times' \
-                 where event_id in ({})",
-                sql::list(1, poison.len())
+                 where event_id {}",
+                sql::among(&tx, 1, "bigint")
             );
-            tx.execute_raw(sql::statement(&tx, &text, poison)).await?;
+            tx.execute_raw(sql::statement(&tx, &text, [sql::json(poison)])).await?;
         }
         let events = if ids.is_empty() {
             Vec::new()
         } else {
             let text = format!(
-                "select {EVENT} from webhook_events e join event_states s on s.event_id = e.id where e.id in ({}) \
+                "select {EVENT} from webhook_events e join event_states s on s.event_id = e.id where e.id {} \
                  order by e.id",
-                sql::list(1, ids.len())
+                sql::among(&tx, 1, "bigint")
             );
-            Event::find_by_statement(sql::statement(&tx, &text, ids)).all(&tx).await?
+            Event::find_by_statement(sql::statement(&tx, &text, [sql::json(ids)])).all(&tx).await?
         };
         tx.commit().await?;
         Ok(events)
@@ -296,11 +293,10 @@ impl Store {
     pub async fn lanes_held_elsewhere(&self, lanes: &[i64], before: i64) -> Result<Vec<i64>, StoreError> {
         let text = format!(
             "select distinct lane from event_states where state = 'received' and owner <> $1 and event_id < $2 \
-             and lane in ({})",
-            sql::list(3, lanes.len())
+             and lane {}",
+            sql::among(self.read(), 3, "bigint")
         );
-        let values =
-            [self.instance().into(), before.into()].into_iter().chain(lanes.iter().map(|l| (*l).into()));
+        let values = [self.instance().into(), before.into(), sql::json(lanes)];
         let rows = self.read().query_all_raw(sql::statement(self.read(), &text, values)).await?;
         Ok(rows.iter().map(|row| row.try_get("", "lane")).collect::<Result<_, _>>()?)
     }
@@ -309,10 +305,10 @@ impl Store {
     pub async fn release_events(&self, ids: &[i64]) -> Result<(), StoreError> {
         let tx = self.begin().await?;
         let text = format!(
-            "update event_states set owner = null, attempts = attempts - 1 where event_id in ({})",
-            sql::list(1, ids.len())
+            "update event_states set owner = null, attempts = attempts - 1 where event_id {}",
+            sql::among(&tx, 1, "bigint")
         );
-        tx.execute_raw(sql::statement(&tx, &text, ids.iter().map(|id| (*id).into()))).await?;
+        tx.execute_raw(sql::statement(&tx, &text, [sql::json(ids)])).await?;
         Ok(tx.commit().await?)
     }
 

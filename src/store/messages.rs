@@ -65,11 +65,8 @@ pub(super) async fn append(
     if group.is_empty() {
         return Ok(Vec::new());
     }
-    let marked = marked(tx, group).await?;
     let homes = conversations::resolve(tx, instance, group).await?;
-    let fresh = |n: &usize| !marked.contains(&(group[*n].place.account_id, group[*n].message.wamid.clone()));
-    let rows = (0..group.len()).filter(fresh).map(|n| -> [Value; 14] {
-        let (a, home) = (group[n], &homes[n]);
+    let rows = group.iter().zip(&homes).map(|(a, home)| -> [Value; 14] {
         [
             a.place.tenant_id.as_str().into(),
             a.place.account_id.into(),
@@ -92,14 +89,14 @@ pub(super) async fn append(
         "messages (tenant_id,whatsapp_account_id,conversation_id,chatbot_id,direction,author,wamid,kind,text,note,\
          event_id,sent_at,created_at,channel)",
         rows,
-        "on conflict (whatsapp_account_id,wamid) do nothing returning id, whatsapp_account_id, wamid",
+        // What has a mark was answered once, although its row is gone.
+        "and not exists (select 1 from dedupe_marks d where d.whatsapp_account_id = column2 and d.wamid = column7) \
+         on conflict (whatsapp_account_id,wamid) do nothing returning id, whatsapp_account_id, wamid",
     );
-    let mut ids: HashMap<(i64, String), i64> = HashMap::new();
-    if insert.values.as_ref().is_some_and(|v| !v.0.is_empty()) {
-        for row in tx.query_all_raw(insert).await? {
-            let key = (row.try_get("", "whatsapp_account_id")?, row.try_get("", "wamid")?);
-            ids.insert(key, row.try_get("", "id")?);
-        }
+    let mut ids: HashMap<(i64, String), i64> = HashMap::with_capacity(group.len());
+    for row in tx.query_all_raw(insert).await? {
+        let key = (row.try_get("", "whatsapp_account_id")?, row.try_get("", "wamid")?);
+        ids.insert(key, row.try_get("", "id")?);
     }
     let mut outputs = Vec::with_capacity(group.len());
     let mut waiting: Vec<[Value; 3]> = Vec::new();
@@ -127,17 +124,6 @@ pub(super) async fn append(
     }
     conversations::touch(tx, &touched, group[0].now).await?;
     Ok(outputs)
-}
-
-/// Which of these were answered once although their rows are gone.
-async fn marked(tx: &DatabaseTransaction, group: &[&Append]) -> Result<Vec<(i64, String)>, DbErr> {
-    let text = format!(
-        "select whatsapp_account_id, wamid from dedupe_marks where wamid in ({})",
-        sql::list(1, group.len())
-    );
-    let wamids = group.iter().map(|a| a.message.wamid.as_str().into());
-    let rows = tx.query_all_raw(sql::statement(tx, &text, wamids)).await?;
-    rows.iter().map(|row| Ok((row.try_get("", "whatsapp_account_id")?, row.try_get("", "wamid")?))).collect()
 }
 
 /// A stored message.
@@ -201,10 +187,11 @@ impl Store {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let text =
-            format!("select {MESSAGE} from messages where id in ({}) order by id", sql::list(1, ids.len()));
-        let found =
-            Message::find_by_statement(sql::statement(self.read(), &text, ids.iter().map(|id| (*id).into())));
+        let text = format!(
+            "select {MESSAGE} from messages where id {} order by id",
+            sql::among(self.read(), 1, "bigint")
+        );
+        let found = Message::find_by_statement(sql::statement(self.read(), &text, [sql::json(ids)]));
         Ok(found.all(self.read()).await?)
     }
 
@@ -227,12 +214,11 @@ impl Store {
     /// Takes messages out of the line without a turn, and notes why.
     pub async fn drop_pending(&self, ids: &[i64], why: &str) -> Result<(), StoreError> {
         let tx = self.begin().await?;
-        let values: Vec<Value> = ids.iter().map(|id| (*id).into()).collect();
-        let list = sql::list(1, ids.len());
-        let text = format!("delete from pending_messages where message_id in ({list})");
-        tx.execute_raw(sql::statement(&tx, &text, values.clone())).await?;
-        let text = format!("update messages set note = ${} where id in ({list})", ids.len() + 1);
-        tx.execute_raw(sql::statement(&tx, &text, values.into_iter().chain([why.into()]))).await?;
+        let among = sql::among(&tx, 1, "bigint");
+        let text = format!("delete from pending_messages where message_id {among}");
+        tx.execute_raw(sql::statement(&tx, &text, [sql::json(ids)])).await?;
+        let text = format!("update messages set note = $2 where id {among}");
+        tx.execute_raw(sql::statement(&tx, &text, [sql::json(ids), why.into()])).await?;
         Ok(tx.commit().await?)
     }
 }

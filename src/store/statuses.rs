@@ -48,9 +48,9 @@ pub(super) async fn apply(tx: &DatabaseTransaction, group: &[&ApplyStatus]) -> R
     if group.is_empty() {
         return Ok(());
     }
-    let by_wamid = format!("{FOUND} where a.wamid in ({})", sql::list(1, group.len()));
-    let wamids = group.iter().map(|s| s.wamid.as_str().into());
-    let mut found = Found::find_by_statement(sql::statement(tx, &by_wamid, wamids)).all(tx).await?;
+    let by_wamid = format!("{FOUND} where a.wamid {}", sql::among(tx, 1, "text"));
+    let wamids = sql::json(group.iter().map(|s| &s.wamid));
+    let mut found = Found::find_by_statement(sql::statement(tx, &by_wamid, [wamids])).all(tx).await?;
     let known: HashSet<&str> = found.iter().filter_map(|f| f.wamid.as_deref()).collect();
     let called: Vec<Value> = group
         .iter()
@@ -110,10 +110,10 @@ pub(super) async fn apply_early(tx: &DatabaseTransaction, group: &[FinishAttempt
         return Ok(());
     }
     let text = format!(
-        "delete from early_statuses where wamid in ({}) returning whatsapp_account_id, wamid, status, at, code, detail",
-        sql::list(1, by_wamid.len())
+        "delete from early_statuses where wamid {} returning whatsapp_account_id, wamid, status, at, code, detail",
+        sql::among(tx, 1, "text")
     );
-    let rows = tx.query_all_raw(sql::statement(tx, &text, by_wamid.keys().map(|w| Value::from(*w)))).await?;
+    let rows = tx.query_all_raw(sql::statement(tx, &text, [sql::json(by_wamid.keys())])).await?;
     for row in rows {
         let wamid: String = row.try_get("", "wamid")?;
         let account: i64 = row.try_get("", "whatsapp_account_id")?;
@@ -164,13 +164,12 @@ async fn advance(tx: &DatabaseTransaction, status: &str, at: i64, ids: &[i64]) -
     let text = format!(
         "update deliveries set {column} = coalesce({column}, $1), \
          status = case when status in ({}) then '{status}' else status end, \
-         reason = case when status in ({}) then null else reason end where id in ({})",
+         reason = case when status in ({}) then null else reason end where id {}",
         below(target),
         below(target),
-        sql::list(2, ids.len())
+        sql::among(tx, 2, "bigint")
     );
-    let values = [at.into()].into_iter().chain(ids.iter().map(|id| Value::from(*id)));
-    tx.execute_raw(sql::statement(tx, &text, values)).await?;
+    tx.execute_raw(sql::statement(tx, &text, [at.into(), sql::json(ids)])).await?;
     Ok(())
 }
 

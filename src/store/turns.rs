@@ -32,13 +32,13 @@ impl Write for OpenTurn {
     type Output = Vec<i64>;
 
     async fn apply(tx: &DatabaseTransaction, _: i64, group: &[Self]) -> Result<Vec<Vec<i64>>, DbErr> {
-        let members: Vec<Value> = group.iter().flat_map(|t| &t.members).map(|id| (*id).into()).collect();
+        let members = sql::json(group.iter().flat_map(|t| &t.members));
         let text = format!(
-            "delete from pending_messages where message_id in ({}) returning message_id",
-            sql::list(1, members.len())
+            "delete from pending_messages where message_id {} returning message_id",
+            sql::among(tx, 1, "bigint")
         );
-        let mut in_line = HashSet::with_capacity(members.len());
-        for row in tx.query_all_raw(sql::statement(tx, &text, members)).await? {
+        let mut in_line = HashSet::with_capacity(group.len());
+        for row in tx.query_all_raw(sql::statement(tx, &text, [members])).await? {
             in_line.insert(row.try_get::<i64>("", "message_id")?);
         }
         let outputs: Vec<Vec<i64>> = group
@@ -143,15 +143,12 @@ impl Write for CloseTurn {
                 t.now.into(),
             ]
         });
-        // `values` names its columns column1, column2, … on both databases.
-        let values = sql::insert(tx, "x", rows, "");
+        let (rows, values) = sql::rows(tx, rows);
         let text = format!(
             "update turns set status = v.column2, reason = v.column3, attempts = turns.attempts + v.column4, \
-             answered_at = v.column5, closed_at = v.column5 from ({}) as v \
-             where turns.id = v.column1 and turns.status = 'asking' returning turns.id",
-            values.sql.trim_start_matches("insert into x ")
+             answered_at = v.column5, closed_at = v.column5 from {rows} \
+             where turns.id = v.column1 and turns.status = 'asking' returning turns.id"
         );
-        let values = values.values.map(|v| v.0).unwrap_or_default();
         let mut closed: HashMap<Uuid, bool> = HashMap::new();
         for row in tx.query_all_raw(sql::statement(tx, &text, values)).await? {
             closed.insert(row.try_get("", "id")?, true);
