@@ -41,6 +41,9 @@ pub enum Role {
     Worker,
 }
 
+/// Mounts pages on a server; called once for each of its threads.
+pub type Pages = Arc<dyn Fn(&mut web::ServiceConfig) + Send + Sync>;
+
 /// Choices of a start that are not settings.
 #[derive(Clone)]
 pub struct Options {
@@ -51,7 +54,7 @@ pub struct Options {
     /// The time.
     pub clock: Clock,
     /// More pages, from those who sit above: the sandbox's phone in `demo`.
-    pub more: Option<Arc<dyn Fn(&mut web::ServiceConfig) + Send + Sync>>,
+    pub more: Option<Pages>,
 }
 
 impl Default for Options {

@@ -9,7 +9,6 @@ mod turn;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -286,19 +285,12 @@ impl Conversations {
         permits.entry(key).or_insert_with(|| Arc::new(Semaphore::new(places))).clone()
     }
 
-    /// Repeats what the database was not there for, until it is, or until the end.
+    /// See [`Store::patiently`]; the end is when the station's tasks are closed.
     async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
         &self,
         work: impl Fn() -> F,
     ) -> Result<T, StoreError> {
-        loop {
-            match work().await {
-                Err(StoreError::Unavailable(_) | StoreError::Full) if !self.0.tasks.is_closed() => {
-                    tokio::time::sleep(Duration::from_millis(300)).await;
-                }
-                result => return result,
-            }
-        }
+        self.0.store.patiently(|| self.0.tasks.is_closed(), work).await
     }
 }
 

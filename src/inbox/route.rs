@@ -1,14 +1,16 @@
 //! From an event's items to rows: whose each is, and whether it is to be answered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use moka::sync::Cache;
 use uuid::Uuid;
 
-use super::worker::Known;
 use crate::graph::errors;
-use crate::message::{Inbound, Item, StatusUpdate};
+use crate::message::{Inbound, Item, Sender, StatusUpdate};
 use crate::routing::{Account, Routing};
 use crate::store::StoreError;
+use crate::store::conversations::ConversationRef;
 use crate::store::events::{End, Event, EventState, Process};
 use crate::store::messages::Append;
 use crate::store::statuses::ApplyStatus;
@@ -16,6 +18,29 @@ use crate::telemetry::metric;
 
 /// A message older than this by Meta's clock is stored and not answered, in milliseconds.
 const STALE: i64 = 86_400_000;
+
+/// Conversations remembered, and how long after their last message.
+const KNOWN: u64 = 200_000;
+const IDLE: Duration = Duration::from_secs(1_800);
+
+/// Conversations that are ours: (account, sender) → conversation. Gone with the lease.
+pub(super) struct Known(Cache<(i64, Sender), ConversationRef>);
+
+impl Default for Known {
+    fn default() -> Self {
+        Self(Cache::builder().max_capacity(KNOWN).time_to_idle(IDLE).build())
+    }
+}
+
+impl Known {
+    fn get(&self, account_id: i64, sender: &Sender) -> Option<ConversationRef> {
+        self.0.get(&(account_id, sender.clone()))
+    }
+
+    pub fn add(&self, account_id: i64, sender: Sender, conversation: ConversationRef) {
+        self.0.insert((account_id, sender), conversation);
+    }
+}
 
 /// Decides what becomes of an event.
 pub(super) async fn route(

@@ -8,17 +8,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use moka::sync::Cache;
 use tokio::sync::mpsc;
 
 use super::normalize::normalize;
-use super::{Inbox, Parts, route};
+use super::route::{self, Known};
+use super::{Inbox, Parts};
 use crate::conversation::Waiting;
 use crate::graph::payload::Change;
-use crate::message::{Item, Sender};
+use crate::message::Item;
 use crate::news::News;
 use crate::store::StoreError;
-use crate::store::conversations::ConversationRef;
 use crate::store::events::{End, Event, EventState, Process};
 use crate::telemetry::metric;
 
@@ -30,20 +29,9 @@ const PATROL: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(300);
 /// An event of ours that is open for so long never reached memory, in milliseconds.
 const FORGOTTEN: i64 = 60_000;
-/// Conversations remembered.
-const KNOWN: u64 = 200_000;
-
-/// Conversations that are ours: (account, sender) → conversation. Gone with the lease.
-pub(super) struct Known(Cache<(i64, Sender), ConversationRef>);
-
-impl Known {
-    pub fn get(&self, account_id: i64, sender: &Sender) -> Option<ConversationRef> {
-        self.0.get(&(account_id, sender.clone()))
-    }
-}
 
 pub(super) async fn run(parts: Parts, inbox: Inbox, mut queue: mpsc::Receiver<Event>) {
-    let known = Known(Cache::builder().max_capacity(KNOWN).time_to_idle(Duration::from_secs(1800)).build());
+    let known = Known::default();
     let mut news = parts.news.hear();
     let mut batch = Vec::with_capacity(BATCH);
     loop {
@@ -192,8 +180,7 @@ fn hand_on(
             continue;
         }
         let was_known = append.known.is_some();
-        let key = (append.place.account_id, append.message.sender);
-        known.0.insert(key, appended.conversation.clone());
+        known.add(append.place.account_id, append.message.sender, appended.conversation.clone());
         if append.note.is_some() {
             parts.conversations.note(&appended, &append.message.text);
         } else {

@@ -9,7 +9,6 @@ mod send;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -258,19 +257,12 @@ impl Outbox {
         Ok(self.0.store.account(row.whatsapp_account_id).await?.map(|a| a.phone_number_id))
     }
 
-    /// Repeats what the database was not there for, until it is, or until the end.
+    /// See [`Store::patiently`]; the end is when the station's tasks are closed.
     async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
         &self,
         work: impl Fn() -> F,
     ) -> Result<T, StoreError> {
-        loop {
-            match work().await {
-                Err(StoreError::Unavailable(_) | StoreError::Full) if !self.0.tasks.is_closed() => {
-                    tokio::time::sleep(Duration::from_millis(300)).await;
-                }
-                result => return result,
-            }
-        }
+        self.0.store.patiently(|| self.0.tasks.is_closed(), work).await
     }
 }
 

@@ -22,6 +22,7 @@ pub mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr,
@@ -30,6 +31,9 @@ use sea_orm::{
 
 pub use connect::{Location, MigrateError, SingleProcess, migrate_down, migrate_up, migration_status};
 use writer::Writer;
+
+/// Pause before a database that was not there is asked again.
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// Why a database call did not do its work.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -146,6 +150,22 @@ impl Store {
         self.instance.store(id, Ordering::Release);
     }
 
+    /// Repeats `work` for which the database was not there, until it is, or until `enough`.
+    pub async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        enough: impl Fn() -> bool,
+        work: impl Fn() -> F,
+    ) -> Result<T, StoreError> {
+        loop {
+            match work().await {
+                Err(StoreError::Unavailable(_) | StoreError::Full) if !enough() => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
     /// One round trip, to know that it answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.write.execute_unprepared("select 1").await?;
@@ -160,7 +180,7 @@ impl Store {
         Ok(row.map(|row| row.try_get::<String>("", "v")).transpose()?.unwrap_or_default())
     }
 
-    /// The schema's version: the newest applied migration.
+    /// Closes all connections.
     pub async fn close(self) {
         let Self { read, write, .. } = self;
         let _ = read.close().await;
