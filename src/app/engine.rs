@@ -172,8 +172,12 @@ impl Engine {
     }
 }
 
-/// Ends when the lease is lost: another instance says so, or there was no word from the database for too long.
+/// Ends when the lease is lost: another instance says so, or there was no word from the database for too long. On the
+/// embedded database there is nobody else, and nothing to renew.
 async fn heartbeat(store: &Store) {
+    if !store.is_shared() {
+        return std::future::pending().await;
+    }
     let lease = Duration::from_millis(LEASE.unsigned_abs());
     let mut last = Instant::now();
     loop {
@@ -185,8 +189,7 @@ async fn heartbeat(store: &Store) {
         match said {
             Ok(true) => last = before,
             Ok(false) => return,
-            // A lone instance has nobody who could take over.
-            Err(_) if !store.is_shared() || last.elapsed() < lease => {}
+            Err(_) if last.elapsed() < lease => {}
             Err(error) => {
                 tracing::error!(%error, "no sign of life could be given");
                 return;
