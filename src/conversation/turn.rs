@@ -59,6 +59,14 @@ impl Conversations {
             now,
         };
         let in_line = self.patiently(|| self.0.store.stations().write(open.clone())).await?;
+        let Some(in_line) = in_line else {
+            // Another instance took in something older: first a look at the database, then these again.
+            if let Some(live) = self.lock().get_mut(&conversation.id) {
+                live.cold = true;
+                members.into_iter().rev().for_each(|member| live.waiting.push_front(member));
+            }
+            return Ok(());
+        };
         members.retain(|member| in_line.contains(&member.message_id));
         if members.is_empty() {
             return Ok(());

@@ -1,11 +1,12 @@
 //! The station's one loop: take what waits, read it, route it, append it, hand it on.
 //!
-//! A batch is finished before the next begins, so nothing overtakes anything on its way to a conversation.
+//! A batch is finished before the next begins, and an event waits while another instance has an older one of the same
+//! person, so nothing overtakes anything on its way to a conversation.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
@@ -25,6 +26,8 @@ use crate::telemetry::metric;
 const BATCH: usize = 256;
 /// How often the database is searched for events that nobody holds.
 const PATROL: Duration = Duration::from_secs(2);
+/// First pause before looking again whether somebody else's older event is done.
+const SHORTLY: Duration = Duration::from_millis(10);
 /// Pause before the database is tried again.
 const PAUSE: Duration = Duration::from_millis(300);
 /// An event of ours that is open for so long never reached memory, in milliseconds.
@@ -34,34 +37,40 @@ pub(super) async fn run(parts: Parts, inbox: Inbox, mut queue: mpsc::Receiver<Ev
     let known = Known::default();
     let mut news = parts.news.hear();
     let mut batch = Vec::with_capacity(BATCH);
+    // What is in hand, oldest first; what is left after each round waits for somebody else's older event.
+    let mut events: Vec<Event> = Vec::new();
+    let (mut pause, mut looked) = (SHORTLY, Instant::now());
     loop {
         let spilled = inbox.spill().active;
+        let room = events.len() < 8 * BATCH;
         let got = tokio::select! {
             biased;
             () = parts.stop.cancelled() => break,
-            got = queue.recv_many(&mut batch, BATCH), if !spilled || !queue.is_empty() => got,
+            got = queue.recv_many(&mut batch, BATCH), if room && (!spilled || !queue.is_empty()) => got,
+            () = tokio::time::sleep(pause), if !events.is_empty() => 0,
             // Work may lie in the database: at once if it spilled, else every now and then, or on news of it.
-            () = patrol(spilled, &mut news) => 0,
+            () = patrol(spilled, &mut news), if events.is_empty() => 0,
         };
-        let events = if got > 0 {
-            let events = std::mem::take(&mut batch);
-            let size: usize = events.iter().map(|e| e.raw.len()).sum();
-            inbox.0.bytes.fetch_sub(size, Ordering::Relaxed);
-            events
-        } else {
-            match from_database(&parts, &inbox).await {
-                Ok(events) => events,
+        let size: usize = batch.iter().map(|e| e.raw.len()).sum();
+        inbox.0.bytes.fetch_sub(size, Ordering::Relaxed);
+        inbox.0.in_hand.fetch_add(got, Ordering::AcqRel);
+        let waiting = events.len();
+        events.append(&mut batch);
+        if got == 0 || looked.elapsed() > PATROL {
+            looked = Instant::now();
+            match from_database(&parts, &inbox, events.is_empty()).await {
+                Ok(found) => events.extend(found),
                 Err(error) => {
                     tracing::warn!(%error, "the inbox cannot look into the database");
                     tokio::time::sleep(PAUSE).await;
-                    continue;
                 }
             }
-        };
+        }
+        events.sort_by_key(|e| e.id);
         inbox.0.in_hand.store(events.len(), Ordering::Release);
         // These are ours until they are processed: the database's absence is waited for.
         loop {
-            match process(&parts, &known, &events, got > 0).await {
+            match work_off(&parts, &known, &mut events).await {
                 Ok(()) => break,
                 Err(StoreError::Fenced) => return,
                 Err(_) if parts.stop.is_cancelled() => return,
@@ -71,7 +80,8 @@ pub(super) async fn run(parts: Parts, inbox: Inbox, mut queue: mpsc::Receiver<Ev
                 }
             }
         }
-        inbox.0.in_hand.store(0, Ordering::Release);
+        inbox.0.in_hand.store(events.len(), Ordering::Release);
+        pause = if events.len() < waiting.max(1) { SHORTLY } else { (pause * 2).min(PATROL) };
     }
 }
 
@@ -93,13 +103,15 @@ async fn patrol(spilled: bool, news: &mut tokio::sync::broadcast::Receiver<News>
     let _ = tokio::time::timeout(PATROL, work).await;
 }
 
-/// What the database holds for nobody, and what did not fit into memory.
-async fn from_database(parts: &Parts, inbox: &Inbox) -> Result<Vec<Event>, StoreError> {
+/// What the database holds for nobody, and what did not fit into memory. `empty`: nothing is in hand, so what has been
+/// ours for long was forgotten.
+async fn from_database(parts: &Parts, inbox: &Inbox, empty: bool) -> Result<Vec<Event>, StoreError> {
     let spilled = std::mem::take(&mut inbox.spill().ids);
     for ids in spilled.chunks(500) {
         parts.store.release_events(ids).await.inspect_err(|_| inbox.spill().ids.extend_from_slice(ids))?;
     }
-    let events = parts.store.claim_events(BATCH as u64, parts.clock.now_ms() - FORGOTTEN).await?;
+    let forgotten = if empty { parts.clock.now_ms() - FORGOTTEN } else { i64::MIN };
+    let events = parts.store.claim_events(BATCH as u64, forgotten).await?;
     if events.is_empty() {
         let mut spill = inbox.spill();
         if spill.ids.is_empty() {
@@ -109,27 +121,29 @@ async fn from_database(parts: &Parts, inbox: &Inbox) -> Result<Vec<Event>, Store
     Ok(events)
 }
 
-/// Of what just came in, the events whose people have an older open event in another instance's hands go back to the
-/// database: whoever is free takes them when the older ones are done.
-async fn wait_for_others<'a>(parts: &Parts, events: &'a [Event]) -> Result<Vec<&'a Event>, StoreError> {
-    let lanes: Vec<i64> = events.iter().filter_map(|e| e.lane).collect();
-    if !parts.store.is_shared() || lanes.is_empty() {
-        return Ok(events.iter().collect());
-    }
-    let newest = events.iter().map(|e| e.id).max().unwrap_or_default();
-    let held = parts.store.lanes_held_elsewhere(&lanes, newest).await?;
-    let (later, now): (Vec<&Event>, Vec<&Event>) =
-        events.iter().partition(|e| e.lane.is_some_and(|lane| held.contains(&lane)));
-    if !later.is_empty() {
-        parts.store.release_events(&later.iter().map(|e| e.id).collect::<Vec<_>>()).await?;
-    }
-    Ok(now)
+/// Works off what is in hand, and leaves those whose people have an older open event elsewhere. They stay ours, so that
+/// what comes after them waits for them in its turn.
+async fn work_off(parts: &Parts, known: &Known, events: &mut Vec<Event>) -> Result<(), StoreError> {
+    let mut lanes: Vec<i64> = events.iter().filter_map(|e| e.lane).collect();
+    lanes.sort_unstable();
+    lanes.dedup();
+    let oldest = match parts.store.is_shared() && !lanes.is_empty() {
+        true => parts.store.oldest_elsewhere(&lanes).await?,
+        false => HashMap::new(),
+    };
+    let waits = |e: &Event| e.lane.and_then(|lane| oldest.get(&lane)).is_some_and(|id| *id < e.id);
+    process(parts, known, events.iter().filter(|e| !waits(e))).await?;
+    events.retain(waits);
+    Ok(())
 }
 
-async fn process(parts: &Parts, known: &Known, events: &[Event], fresh: bool) -> Result<(), StoreError> {
-    let events = if fresh { wait_for_others(parts, events).await? } else { events.iter().collect() };
+async fn process(
+    parts: &Parts,
+    known: &Known,
+    events: impl Iterator<Item = &Event>,
+) -> Result<(), StoreError> {
     let now = parts.clock.now_ms();
-    let mut jobs: Vec<Process> = Vec::with_capacity(events.len());
+    let mut jobs: Vec<Process> = Vec::new();
     for event in events {
         match read(event) {
             Ok(items) => {
@@ -141,6 +155,7 @@ async fn process(parts: &Parts, known: &Known, events: &[Event], fresh: bool) ->
     let writes = jobs.iter().map(|job| parts.store.stations().write(job.clone()));
     let outcomes = join_all(writes).await;
     let mut elsewhere: HashMap<i64, Vec<i64>> = HashMap::new();
+    let mut failed = None;
     for (job, outcome) in jobs.into_iter().zip(outcomes) {
         match outcome {
             Ok(appended) => hand_on(parts, known, job, appended, &mut elsewhere),
@@ -150,7 +165,8 @@ async fn process(parts: &Parts, known: &Known, events: &[Event], fresh: bool) ->
                 let aside = quarantine(job.event_id, "its messages could not be stored".into(), now);
                 parts.store.stations().write(aside).await?;
             }
-            Err(error) => return Err(error),
+            // What is stored is handed on all the same: trying again would take it for a repetition.
+            Err(error) => failed = Some(error),
         }
     }
     for (owner, ids) in elsewhere {
@@ -158,7 +174,7 @@ async fn process(parts: &Parts, known: &Known, events: &[Event], fresh: bool) ->
             tracing::warn!(%error, owner, "another instance will find its messages by itself");
         }
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 fn hand_on(

@@ -289,16 +289,17 @@ impl Store {
         Ok(events)
     }
 
-    /// Of these lanes, those in which a living other instance still holds an older open event than `before`.
-    pub async fn lanes_held_elsewhere(&self, lanes: &[i64], before: i64) -> Result<Vec<i64>, StoreError> {
+    /// The oldest open event in each of these lanes that is not in this instance's hands.
+    pub async fn oldest_elsewhere(&self, lanes: &[i64]) -> Result<HashMap<i64, i64>, StoreError> {
         let text = format!(
-            "select distinct lane from event_states where state = 'received' and owner <> $1 and event_id < $2 \
-             and lane {}",
-            sql::among(self.read(), 3, "bigint")
+            "select lane, min(event_id) as oldest from event_states where state = 'received' \
+             and (owner is null or owner <> $1) and lane {} group by lane",
+            sql::among(self.read(), 2, "bigint")
         );
-        let values = [self.instance().into(), before.into(), sql::json(lanes)];
+        let values = [self.instance().into(), sql::json(lanes)];
         let rows = self.read().query_all_raw(sql::statement(self.read(), &text, values)).await?;
-        Ok(rows.iter().map(|row| row.try_get("", "lane")).collect::<Result<_, _>>()?)
+        let pairs = rows.iter().map(|row| Ok((row.try_get("", "lane")?, row.try_get("", "oldest")?)));
+        pairs.collect()
     }
 
     /// Lets go of events, so that whoever comes first may claim them.

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, Value};
 use uuid::Uuid;
 
 use super::conversations;
@@ -13,7 +13,8 @@ use super::{Store, StoreError, sql};
 use crate::message::Recipient;
 
 /// Freezes the members of a turn and takes them out of the line. Whoever is not in line any more has had a turn and
-/// gets no second one; the output is who is left, and without any no turn is opened.
+/// gets no second one; the output is who is left, and without any no turn is opened. `None`: somebody older stands in
+/// line, put there by another instance; nothing is changed.
 #[derive(Debug, Clone)]
 pub struct OpenTurn {
     /// UUIDv7; the `Idempotency-Key` of the call.
@@ -29,10 +30,12 @@ pub struct OpenTurn {
 }
 
 impl Write for OpenTurn {
-    type Output = Vec<i64>;
+    type Output = Option<Vec<i64>>;
 
-    async fn apply(tx: &DatabaseTransaction, _: i64, group: &[Self]) -> Result<Vec<Vec<i64>>, DbErr> {
-        let members = sql::json(group.iter().flat_map(|t| &t.members));
+    async fn apply(tx: &DatabaseTransaction, _: i64, group: &[Self]) -> Result<Vec<Option<Vec<i64>>>, DbErr> {
+        let behind = behind(tx, group).await?;
+        let members = group.iter().filter(|t| !behind.contains(&t.conversation_id)).flat_map(|t| &t.members);
+        let members = sql::json(members);
         let text = format!(
             "delete from pending_messages where message_id {} returning message_id",
             sql::among(tx, 1, "bigint")
@@ -41,12 +44,12 @@ impl Write for OpenTurn {
         for row in tx.query_all_raw(sql::statement(tx, &text, [members])).await? {
             in_line.insert(row.try_get::<i64>("", "message_id")?);
         }
-        let outputs: Vec<Vec<i64>> = group
-            .iter()
-            .map(|t| t.members.iter().copied().filter(|id| in_line.remove(id)).collect())
-            .collect();
+        let mut left = |t: &Self| t.members.iter().copied().filter(|id| in_line.remove(id)).collect();
+        let outputs: Vec<Option<Vec<i64>>> =
+            group.iter().map(|t| (!behind.contains(&t.conversation_id)).then(|| left(t))).collect();
         let mut rows: Vec<[Value; 7]> = Vec::with_capacity(group.len());
-        for (t, members) in group.iter().zip(&outputs).filter(|(_, members)| !members.is_empty()) {
+        for (t, members) in group.iter().zip(&outputs) {
+            let Some(members) = members.as_ref().filter(|members| !members.is_empty()) else { continue };
             rows.push([
                 t.turn_id.into(),
                 t.place.tenant_id.as_str().into(),
@@ -63,6 +66,31 @@ impl Write for OpenTurn {
         }
         Ok(outputs)
     }
+}
+
+/// The conversations of a group in which somebody older stands in line than those who are to have a turn.
+async fn behind(tx: &DatabaseTransaction, group: &[OpenTurn]) -> Result<HashSet<i64>, DbErr> {
+    // The embedded database has one instance, which put everybody in line itself.
+    if tx.get_database_backend() != DbBackend::Postgres {
+        return Ok(HashSet::new());
+    }
+    let text = format!(
+        "select conversation_id, min(message_id) as oldest from pending_messages where conversation_id {} \
+         group by conversation_id",
+        sql::among(tx, 1, "bigint")
+    );
+    let ids = [sql::json(group.iter().map(|t| t.conversation_id))];
+    let mut oldest: HashMap<i64, i64> = HashMap::new();
+    for row in tx.query_all_raw(sql::statement(tx, &text, ids)).await? {
+        oldest.insert(row.try_get("", "conversation_id")?, row.try_get("", "oldest")?);
+    }
+    let older = |t: &&OpenTurn| oldest.get(&t.conversation_id) < t.members.iter().min();
+    Ok(group
+        .iter()
+        .filter(|t| oldest.contains_key(&t.conversation_id))
+        .filter(older)
+        .map(|t| t.conversation_id)
+        .collect())
 }
 
 /// How a turn ended.
