@@ -7,7 +7,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -57,7 +57,6 @@ pub(super) struct Parts {
 pub struct Engine {
     parts: Parts,
     unit: Arc<RwLock<Option<Unit>>>,
-    ended: watch::Sender<bool>,
 }
 
 /// One life.
@@ -72,7 +71,7 @@ struct Unit {
 
 impl Engine {
     pub(super) fn new(parts: Parts) -> Self {
-        Self { parts, unit: Arc::default(), ended: watch::channel(false).0 }
+        Self { parts, unit: Arc::default() }
     }
 
     fn unit(&self) -> Option<Unit> {
@@ -101,7 +100,6 @@ impl Engine {
                 }
             }
         }
-        let _ = self.ended.send(true);
     }
 
     async fn live(&self, shutdown: &Shutdown) {
@@ -111,7 +109,7 @@ impl Engine {
         self.parts.stations.set(Some(unit.conversations.clone()));
         let patrol = tokio::spawn(patrol(self.parts.clone(), unit.clone()));
         tokio::select! {
-            () = heartbeat(&self.parts.store) => tracing::error!("the lease is lost: everything in hand is given up"),
+            () = heartbeat(&self.parts) => tracing::error!("the lease is lost: everything in hand is given up"),
             () = shutdown.draining() => {}
         }
         self.parts.door.open_to(None);
@@ -122,7 +120,7 @@ impl Engine {
         // While it ends in good order it still owns what it has.
         tokio::select! {
             _ = tokio::time::timeout(WIND_UP, unit.tasks.wait()) => {}
-            () = heartbeat(&self.parts.store) => {}
+            () = heartbeat(&self.parts) => {}
             () = shutdown.killed() => {}
         }
         *self.unit.write().unwrap_or_else(|e| e.into_inner()) = None;
@@ -162,19 +160,12 @@ impl Engine {
         });
         Unit { inbox, conversations, outbox, tasks, stop }
     }
-
-    /// Waits for the end of the last life.
-    pub(super) async fn stopped(&self, within: Duration) {
-        if self.unit().is_some() {
-            let mut ended = self.ended.subscribe();
-            let _ = tokio::time::timeout(within, ended.wait_for(|ended| *ended)).await;
-        }
-    }
 }
 
 /// Ends when the lease is lost: another instance says so, or there was no word from the database for too long. On the
 /// embedded database there is nobody else, and nothing to renew.
-async fn heartbeat(store: &Store) {
+async fn heartbeat(parts: &Parts) {
+    let store = &parts.store;
     if !store.is_shared() {
         return std::future::pending().await;
     }
@@ -187,8 +178,16 @@ async fn heartbeat(store: &Store) {
         let said = tokio::time::timeout(HEARTBEAT, store.stay_alive()).await;
         let said = said.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".into())));
         match said {
-            Ok(true) => last = before,
-            Ok(false) => return,
+            Ok(Some(dead)) => {
+                last = before;
+                // What they had in hand is anybody's now.
+                if dead > 0
+                    && let Err(error) = parts.news.tell(News::Work).await
+                {
+                    tracing::debug!(%error, "it will be found by looking");
+                }
+            }
+            Ok(None) => return,
             Err(_) if last.elapsed() < lease => {}
             Err(error) => {
                 tracing::error!(%error, "no sign of life could be given");

@@ -106,6 +106,8 @@ pub struct Running {
     server: actix_web::dev::ServerHandle,
     serving: JoinHandle<std::io::Result<()>>,
     background: Vec<JoinHandle<()>>,
+    /// The stations; none in the role of a web server.
+    working: Option<JoinHandle<()>>,
     _single: Option<SingleProcess>,
 }
 
@@ -218,9 +220,7 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
     if let Some(port) = config.operations.metrics_port {
         background.push(metrics_listener((config.server.host, port), metrics)?);
     }
-    if role != Role::Web {
-        background.push(tokio::spawn(engine.clone().run(shutdown.clone())));
-    }
+    let working = (role != Role::Web).then(|| tokio::spawn(engine.clone().run(shutdown.clone())));
     Ok(Running {
         addr,
         store,
@@ -232,6 +232,7 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
         server: handle,
         serving,
         background,
+        working,
         _single: single,
     })
 }
@@ -293,7 +294,10 @@ impl Running {
         let end = Instant::now() + DRAIN;
         self.shutdown.drain();
         self.server.stop(true).await;
-        self.engine.stopped(end.saturating_duration_since(Instant::now())).await;
+        // To the very end: the last thing is to let others have what was owned here.
+        if let Some(working) = self.working {
+            let _ = tokio::time::timeout(end.saturating_duration_since(Instant::now()), working).await;
+        }
         for task in &self.background {
             task.abort();
         }

@@ -34,16 +34,17 @@ impl Store {
         Ok(id)
     }
 
-    /// A sign of life, and the burial of those who gave none. False: this instance was buried meanwhile.
-    pub async fn stay_alive(&self) -> Result<bool, StoreError> {
+    /// A sign of life, and the burial of those who gave none: how many. `None`: this instance was buried meanwhile.
+    pub async fn stay_alive(&self) -> Result<Option<u64>, StoreError> {
         let tx = self.begin().await?;
         let clock = self.clock();
         let text = format!("update instances set expires_at = {clock} + {LEASE} where id = $1");
         let alive =
             tx.execute_raw(sql::statement(&tx, &text, [self.instance().into()])).await?.rows_affected() == 1;
-        tx.execute_unprepared(&format!("delete from instances where expires_at < {clock}")).await?;
+        let dead =
+            tx.execute_unprepared(&format!("delete from instances where expires_at < {clock}")).await?;
         tx.commit().await?;
-        Ok(alive)
+        Ok(alive.then_some(dead.rows_affected()))
     }
 
     /// Leaves in good order: what it owned is free at once.
