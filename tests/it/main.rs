@@ -4,6 +4,7 @@ mod crash;
 mod door;
 mod failing_chatbots;
 mod harness;
+mod instances;
 mod main_job;
 mod outage;
 mod outbox;

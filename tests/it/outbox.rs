@@ -57,7 +57,7 @@ on_both_databases! {
         let anna: Vec<_> = sent.iter().filter(|s| s.to == ANNA).collect();
         assert!(anna[0].text().contains("said: 1") && anna[1].text().contains("said: 2") && anna[2].text().contains("said: 3"));
         for pair in anna.windows(2) {
-            assert!(pair[1].at_ms - pair[0].at_ms >= 110, "{}", pair[1].at_ms - pair[0].at_ms);
+            assert!(pair[1].at_ms - pair[0].at_ms >= 90, "{}", pair[1].at_ms - pair[0].at_ms);
         }
         assert_eq!(world.db.texts(DELIVERIES).await, ["sent - -"; 4]);
         service.running.stop().await;

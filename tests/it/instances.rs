@@ -1,0 +1,177 @@
+//! Several instances on one database: they share the work, agree on the routes, and inherit from each other.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::{join, join_all};
+use switchboard::routing::Status;
+use switchboard::sandbox::response_api::Answer;
+use switchboard::sandbox::webhook::text_body;
+
+use crate::harness::{Db, Onboard, SHOP, SOON, Service, World};
+
+const ANNA: &str = "15551230001";
+
+fn person(n: usize) -> String {
+    format!("15558000{n:03}")
+}
+
+/// What was said to this person, as the numbers in the questions it answers.
+fn answers(world: &World, person: &str) -> Vec<String> {
+    let number = |text: &str| text.split('#').nth(1).unwrap_or("?").chars().take(3).collect();
+    world.graph.sent_to(person).iter().map(|s| number(s.text())).collect()
+}
+
+async fn both_settle(a: &Service, b: &Service) {
+    a.settle().await;
+    b.settle().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_delivery_to_both_is_answered_once() {
+    let Some(db) = Db::postgres().await else { return };
+    let world = World::new(db);
+    let (a, b) = join(world.start(), world.start()).await;
+    a.onboard(Onboard::default()).await;
+    let bodies: Vec<String> = (0..20).map(|n| text_body(SHOP, &person(n), &format!("#{n:03}"))).collect();
+    let twice = bodies.iter().map(|body| join(a.post(body.clone()), b.post(body.clone())));
+    for (one, two) in join_all(twice).await {
+        assert_eq!((one.status, two.status), (200, 200));
+    }
+    world.graph.wait_for_sent(20, SOON).await;
+    both_settle(&a, &b).await;
+    assert_eq!((world.responder.count(), world.graph.sent_count()), (20, 20));
+    for n in 0..20 {
+        assert_eq!(answers(&world, &person(n)), [format!("{n:03}")]);
+    }
+    join(a.running.stop(), b.running.stop()).await;
+}
+
+/// Each message may come in anywhere; whoever has the conversation answers, in the order in which they came.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_stays_with_its_instance_and_in_order() {
+    let Some(db) = Db::postgres().await else { return };
+    let world = World::new(db);
+    let (a, b) = join(world.start(), world.start()).await;
+    a.onboard(Onboard { change: |bot| bot.typing = false, ..Onboard::default() }).await;
+    a.text(SHOP, ANNA, "#000").await;
+    world.graph.wait_for_sent(1, SOON).await;
+    let owner = "select cast(owner as text) from whatsapp_conversations";
+    let owned = world.db.texts(owner).await;
+    assert_eq!(owned, [a.running.store.instance().to_string()]);
+    for n in 1..40 {
+        let service = if n % 3 == 0 { &a } else { &b };
+        service.text(SHOP, ANNA, &format!("#{n:03}")).await;
+    }
+    world.graph.wait_for_sent(40, SOON).await;
+    both_settle(&a, &b).await;
+    assert_eq!(answers(&world, ANNA), (0..40).map(|n| format!("{n:03}")).collect::<Vec<_>>());
+    assert_eq!(world.db.texts(owner).await, owned);
+    assert_eq!(world.responder.count(), 40);
+
+    // A leaves in good order: B has it at once.
+    a.running.stop().await;
+    let began = Instant::now();
+    b.text(SHOP, ANNA, "#040").await;
+    world.graph.wait_for_sent(41, SOON).await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    b.settle().await;
+    b.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_on_one_is_seen_by_the_other_within_two_seconds() {
+    let Some(db) = Db::postgres().await else { return };
+    let world = World::new(db);
+    let (a, b) = join(world.start(), world.start()).await;
+    let status =
+        async || b.running.routing.accounts(SHOP).await.unwrap().first().map(|account| account.status);
+    assert_eq!(status().await, None, "nobody's, and remembered as such");
+    let id = a.onboard(Onboard::default()).await;
+    for (word, expected) in
+        [("active", Status::Active), ("inactive", Status::Inactive), ("restricted", Status::Restricted)]
+    {
+        a.change_account(id, |account| account.status = word.into()).await;
+        let changed = Instant::now();
+        b.wait_until(word, async || status().await == Some(expected)).await;
+        assert!(changed.elapsed() < Duration::from_secs(2), "{word}: {:?}", changed.elapsed());
+    }
+    join(a.running.stop(), b.running.stop()).await;
+}
+
+/// A dies with everything in hand, as by `kill -9`; B inherits it when the lease is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_dead_instance_had_in_hand_is_answered_by_another() {
+    let Some(db) = Db::postgres().await else { return };
+    let world = Arc::new(World::new(db));
+    let dying = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let starting = world.clone();
+    let a = dying.spawn(async move { starting.start().await }).await.unwrap();
+    let b = world.start().await;
+    a.onboard(Onboard { change: |bot| bot.typing = false, ..Onboard::default() }).await;
+    world.responder.behave(None, Answer::Echo.after(Duration::from_secs(60)));
+    for n in 0..10 {
+        a.text(SHOP, &person(n), "#000").await;
+    }
+    let asked_by_a = world.responder.wait_for(10, SOON).await;
+    for n in 0..10 {
+        a.text(SHOP, &person(n), "#001").await;
+    }
+    dying.shutdown_background();
+    let died = Instant::now();
+    world.responder.behave(None, Answer::Echo);
+    for n in 0..10 {
+        b.text(SHOP, &person(n), "#002").await;
+        b.text(SHOP, &person(100 + n), "#000").await;
+    }
+    world.graph.wait_for_sent(10, Duration::from_secs(8)).await;
+    assert_eq!(world.graph.sent_count(), 10, "who was nobody's does not wait");
+    world.graph.wait_for_sent(40, Duration::from_secs(30)).await;
+    let took = died.elapsed();
+    assert!(took < Duration::from_secs(24), "{took:?}");
+    b.settle().await;
+    for n in 0..10 {
+        assert_eq!(answers(&world, &person(n)), ["000", "001", "002"]);
+    }
+    assert_eq!(world.graph.sent_count(), 40);
+    // Asked again under the same keys: whoever keeps count can see that it is a repetition.
+    let keys = |requests: &[switchboard::sandbox::response_api::Received]| {
+        let mut keys: Vec<_> = requests.iter().filter_map(|r| r.idempotency_key.clone()).collect();
+        keys.sort();
+        keys.dedup();
+        keys
+    };
+    let first = keys(&asked_by_a);
+    assert_eq!((first.len(), keys(&world.responder.received()).len()), (10, 40));
+    b.running.stop().await;
+}
+
+/// A is taken for dead while it still works: what it planned is void, so nothing is said twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_taken_for_dead_says_nothing_more_in_its_old_name() {
+    let Some(db) = Db::postgres().await else { return };
+    let world = World::new(db);
+    let a = world.start().await;
+    a.onboard(Onboard::default()).await;
+    world.responder.next(None, (0..5).map(|_| Answer::Text("#old".into()).after(Duration::from_secs(2))));
+    for n in 0..5 {
+        a.text(SHOP, &person(n), "#000").await;
+    }
+    world.responder.wait_for(5, SOON).await;
+    let b = world.start().await;
+    let old = a.running.store.instance();
+    let buried = format!("delete from instances where id = {old} returning name");
+    assert_eq!(world.db.texts(&buried).await.len(), 1);
+    b.running.news.tell(switchboard::news::News::Work).await.unwrap();
+    world.graph.wait_for_sent(5, SOON).await;
+    a.wait_until("a new name", async || a.running.store.instance() != old).await;
+    // A works on, under its new name.
+    a.text(SHOP, &person(9), "#009").await;
+    world.graph.wait_for_sent(6, SOON).await;
+    both_settle(&a, &b).await;
+    for n in 0..5 {
+        assert_eq!(answers(&world, &person(n)), ["000"]);
+    }
+    assert_eq!(world.graph.sent_count(), 6);
+    join(a.running.stop(), b.running.stop()).await;
+}
