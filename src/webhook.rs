@@ -277,8 +277,11 @@ impl Verified {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
+        let mut digest: [u8; 32] = hash.finalize().into();
+        // In the order of time they stand together in the index, however large it has become.
+        digest[..4].copy_from_slice(&written_at(&change.raw).to_be_bytes());
         Accept {
-            digest: hash.finalize().into(),
+            digest,
             entry_id: clipped(change.entry_id, 80),
             field: clipped(change.field, 80),
             phone_number_id: change.phone_number_id.map(|number| clipped(number, 64)),
@@ -299,6 +302,14 @@ fn clipped(mut text: String, limit: usize) -> String {
         text.truncate(end);
     }
     text.replace('\0', "")
+}
+
+/// The first time a change speaks of, in Unix seconds; 0 when it speaks of none.
+fn written_at(raw: &[u8]) -> u32 {
+    let key = br#""timestamp":""#;
+    let Some(at) = memchr::memmem::find(raw, key) else { return 0 };
+    let digits = raw[at + key.len()..].iter().take(10).take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |time: u32, digit| time.wrapping_mul(10).wrapping_add(u32::from(digit - b'0')))
 }
 
 /// The hash of the one customer a change is about, as its `contacts` say; `None` when it is about none or several.

@@ -287,6 +287,14 @@ async fn await_reply(
     }
 }
 
+/// Message ids come in no order, and a database feels that.
+fn mixed(run: usize, n: usize) -> u64 {
+    let mut x = ((run as u64) << 32 | n as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
 /// A body taken apart at what changes, so that writing one is copying.
 struct Body(Vec<String>);
 
@@ -309,7 +317,7 @@ impl Body {
         for piece in &self.0[1..] {
             let _ = match piece.as_bytes()[0] {
                 b'0' => write!(body, "{}", number(person % NUMBERS)),
-                b'1' => write!(body, "wamid.L{:04}{n:012}", order.run),
+                b'1' => write!(body, "wamid.HBgL{:016X}{:08X}", mixed(order.run, n), order.run),
                 b'2' => write!(body, "{}", 15_550_000_000 + person),
                 _ => write!(body, "{n}"),
             };

@@ -165,7 +165,8 @@ create index whatsapp_conversations_account on whatsapp_conversations (whatsapp_
 
 -- ── station 1: inbox ────────────────────────────────────────────────────────────────────────────────
 -- One row per change of a webhook body, never updated. digest = SHA-256 over the secret that verified it and its
--- bytes, so that a forged copy cannot suppress the genuine one.
+-- bytes, so that a forged copy cannot suppress the genuine one; it begins with the time the change speaks of, so that
+-- new ones stand together at the index's end.
 create table webhook_events (
     id :identity,
     digest :bytes not null unique,
@@ -177,7 +178,6 @@ create table webhook_events (
     raw :bytes not null,
     received_at bigint not null
 );
-create index webhook_events_number on webhook_events (phone_number_id, id);
 
 -- Only events that are not plainly done have a row here.
 create table event_states (
@@ -193,8 +193,8 @@ create table event_states (
     at bigint not null
 );
 create index event_states_open on event_states (event_id) where state = 'received';
-create index event_states_number on event_states (phone_number_id, state);
-create index event_states_tenant on event_states (tenant_id, event_id);
+create index event_states_number on event_states (phone_number_id) where state = 'parked';
+create index event_states_tenant on event_states (tenant_id, event_id) where tenant_id is not null;
 
 -- ── station 2: conversation ─────────────────────────────────────────────────────────────────────────
 create table messages (

@@ -199,6 +199,8 @@ fn options(location: &Location) -> ConnectOptions {
                 .pragma("wal_autocheckpoint", "0")
                 .pragma("foreign_keys", "on")
                 .pragma("cache_size", "-8000")
+                // What a statement would take back if it failed: it is small, and gone with the statement.
+                .pragma("temp_store", "memory")
                 .optimize_on_close(true, None)
                 .statement_cache_capacity(STATEMENTS)
                 // A group's rows come back in one go, without the two threads waiting for each other.

@@ -9,6 +9,9 @@ use super::{Store, StoreError, sql};
 /// How long an instance counts as alive after its last sign of life, in milliseconds.
 pub const LEASE: i64 = 15_000;
 
+/// Pages in SQLite's write-ahead log beyond which it is to start anew: 64 MB.
+const LONG_LOG: i64 = 16_000;
+
 impl Store {
     fn clock(&self) -> &'static str {
         if self.is_shared() {
@@ -64,10 +67,19 @@ impl Store {
         Ok(row.map(|row| row.try_get("", "n")).transpose()?.unwrap_or(0))
     }
 
-    /// Moves what is in SQLite's write-ahead log into the file, beside the writer's way.
+    /// Moves what is in SQLite's write-ahead log into the file, beside the writer's way. A log that has become long is
+    /// finished between two groups: only when nothing is left in it does it start anew instead of growing.
     pub async fn checkpoint(&self) -> Result<(), StoreError> {
-        if !self.is_shared() {
-            self.read().execute_unprepared("pragma wal_checkpoint(passive)").await?;
+        if self.is_shared() {
+            return Ok(());
+        }
+        let pragma = sql::statement(self.read(), "pragma wal_checkpoint(passive)", []);
+        let row = self.read().query_one_raw(pragma.clone()).await?;
+        let pages = row.map(|row| row.try_get::<i64>("", "log")).transpose()?.unwrap_or(0);
+        if pages > LONG_LOG {
+            // What came meanwhile, as far as that goes without the writer; then the rest.
+            self.read().query_one_raw(pragma.clone()).await?;
+            self.write.query_one_raw(pragma).await?;
         }
         Ok(())
     }
