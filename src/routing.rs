@@ -181,13 +181,20 @@ impl Routing {
         }))
     }
 
-    /// Every account of a number, deleted ones included.
+    /// Every account of a number, deleted ones included. Once Graph has confirmed whose the number is, only theirs: what
+    /// others merely claim is not theirs to see.
     pub async fn accounts(&self, phone_number_id: &str) -> Result<Accounts, StoreError> {
         // A look-up without an owned key first: the common case allocates nothing.
         if let Some(found) = self.0.numbers.get(phone_number_id).await {
             return Ok(found);
         }
-        let load = async { self.open(self.0.store.accounts_of_number(phone_number_id).await?).await };
+        let load = async {
+            let mut rows = self.0.store.accounts_of_number(phone_number_id).await?;
+            if let Some(number) = self.0.store.number(phone_number_id).await? {
+                rows.retain(|row| row.tenant_id == number.tenant_id);
+            }
+            self.open(rows).await
+        };
         let loaded = self.0.numbers.try_get_with(phone_number_id.to_owned(), load).await;
         loaded.map_err(|e: Arc<StoreError>| (*e).clone())
     }
@@ -209,7 +216,8 @@ impl Routing {
         let load = async {
             let mut secrets: Vec<SecretString> = Vec::new();
             for row in self.0.store.accounts_with_secrets(SECRETS).await? {
-                for (secret, _) in self.secrets(&row).map_err(unusable)? {
+                // One that cannot be read must not hide the others.
+                for (secret, _) in self.secrets(&row).inspect_err(|e| complain(&row, e)).unwrap_or_default() {
                     if !secrets.iter().any(|s| s.expose_secret() == secret.expose_secret()) {
                         secrets.push(secret);
                     }
@@ -289,14 +297,21 @@ impl Routing {
         for row in rows {
             let chatbot = self.0.store.chatbot_anywhere(&row.chatbot_id).await?;
             let Some(chatbot) = chatbot else { continue };
-            accounts.push(Arc::new(self.open_one(row, chatbot).map_err(unusable)?));
+            match self.open_one(&row, chatbot) {
+                Ok(account) => accounts.push(Arc::new(account)),
+                // It hears nothing and says nothing; what comes for it waits as if it were switched off.
+                Err(error) => {
+                    complain(&row, &error);
+                    accounts.push(Arc::new(unreadable(row)));
+                }
+            }
         }
         Ok(accounts.into())
     }
 
-    fn open_one(&self, row: Row, chatbot: Chatbot) -> Result<Account, SecretError> {
-        let secrets = self.secrets(&row)?;
-        let token = self.0.ring.open(&row.access_token, &sealed_place(&row, "access_token"))?;
+    fn open_one(&self, row: &Row, chatbot: Chatbot) -> Result<Account, SecretError> {
+        let secrets = self.secrets(row)?;
+        let token = self.0.ring.open(&row.access_token, &sealed_place(row, "access_token"))?;
         let status = Status::parse(&row.status);
         let deleted = row.deleted_at.is_some() || chatbot.deleted_at.is_some();
         Ok(Account {
@@ -327,13 +342,7 @@ impl Routing {
                 paused: chatbot.paused,
                 id: chatbot.id,
             },
-            place: Place {
-                account_id: row.id,
-                tenant_id: row.tenant_id,
-                chatbot_id: row.chatbot_id,
-                phone_number_id: row.phone_number_id,
-                scope: row.business_account_id,
-            },
+            place: place(row),
         })
     }
 
@@ -363,8 +372,42 @@ pub fn chatbot_key_place(tenant: &str, chatbot: &str) -> secret::Place {
     secret::Place::new(&TenantId::trusted(tenant), "chatbots", "api_key", chatbot)
 }
 
-fn unusable(error: SecretError) -> StoreError {
-    StoreError::Query(format!("a stored secret cannot be read: {error}"))
+fn place(row: &Row) -> Place {
+    Place {
+        account_id: row.id,
+        tenant_id: row.tenant_id.clone(),
+        chatbot_id: row.chatbot_id.clone(),
+        phone_number_id: row.phone_number_id.clone(),
+        scope: row.business_account_id.clone(),
+    }
+}
+
+fn complain(row: &Row, error: &SecretError) {
+    tracing::error!(account = row.id, tenant = row.tenant_id, %error,
+        "an account's secrets cannot be read: it counts as inactive until SWITCHBOARD_KEYS has their key");
+}
+
+fn unreadable(row: Row) -> Account {
+    Account {
+        place: place(&row),
+        status: Status::Inactive,
+        deleted: false,
+        mode: Mode::Shadow,
+        credentials: Credentials { token: String::new().into(), app_secret: None },
+        secrets: Vec::new(),
+        fingerprints: Vec::new(),
+        chatbot: Bot {
+            id: row.chatbot_id,
+            api_key: None,
+            responder: Settings::default(),
+            coalesce: Duration::ZERO,
+            coalesce_max: Duration::ZERO,
+            history_limit: 0,
+            fallback_text: None,
+            typing: false,
+            paused: true,
+        },
+    }
 }
 
 fn millis(ms: i64) -> Duration {

@@ -337,5 +337,6 @@ fn event(id: i64, row: Accept) -> Event {
         raw: row.raw,
         received_at: row.received_at,
         lane: row.lane,
+        tenant_id: None,
     }
 }

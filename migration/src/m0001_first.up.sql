@@ -123,7 +123,7 @@ create table contact_aliases (
     tenant_id text not null,
     scope varchar(80) not null,
     kind varchar(16) not null check (kind in ('wa_id', 'bsuid', 'parent_bsuid', 'lid', 'phone')),
-    value varchar(160) not null,
+    value text not null,
     contact_id bigint not null references contacts (id),
     created_at bigint not null,
     primary key (tenant_id, scope, kind, value)
@@ -152,7 +152,7 @@ create table whatsapp_conversations (
     whatsapp_account_id bigint not null references whatsapp_accounts (id),
     chatbot_id text not null,
     phone_number_id varchar(64) not null,
-    unique_conv_id varchar(240) not null,
+    unique_conv_id text not null,
     recipient text not null, -- JSON: where replies go
     owner bigint,
     created_at bigint not null,
@@ -207,7 +207,7 @@ create table messages (
     direction varchar(8) not null check (direction in ('in', 'out')),
     author varchar(16) not null check (author in ('contact', 'chatbot', 'fallback', 'person', 'api')),
     wamid text,
-    kind varchar(40) not null,
+    kind text not null,
     text text not null,
     note text,           -- why it was not answered, if it was not
     turn_id :uuid,       -- an answer's turn

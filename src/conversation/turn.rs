@@ -146,7 +146,13 @@ impl Conversations {
         for member in &members {
             self.0.memory.add(conversation.id, Role::User, &member.text);
         }
-        if let (Some(enqueued), Some(reply)) = (enqueued, close.reply) {
+        let Some(enqueued) = enqueued else {
+            // It was ended before: by this very write, if only the news of its commit was lost. The database knows.
+            self.0.memory.forget(conversation.id);
+            self.0.outbox.recover(conversation.id);
+            return Ok(());
+        };
+        if let Some(reply) = close.reply {
             if author == "chatbot" {
                 self.0.memory.add(conversation.id, Role::Assistant, &reply.text);
             }

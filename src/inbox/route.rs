@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::graph::errors;
 use crate::message::{Inbound, Item, Sender, StatusUpdate};
-use crate::routing::{Account, Routing};
+use crate::routing::{Account, Routing, Status};
 use crate::store::StoreError;
 use crate::store::conversations::ConversationRef;
 use crate::store::events::{End, Event, EventState, Process};
@@ -53,21 +53,27 @@ pub(super) async fn route(
     let mut process =
         Process { event_id: event.id, appends: Vec::new(), statuses: Vec::new(), end: End::Done, now };
     let Some(number) = &event.phone_number_id else {
-        let tenant = match routing.accounts_of_business(&event.entry_id).await? {
-            accounts if accounts.is_empty() => None,
-            accounts => Some(accounts[0].place.tenant_id.clone()),
+        let accounts = routing.accounts_of_business(&event.entry_id).await?;
+        let theirs = |a: &&Arc<Account>| {
+            a.status != Status::Pending && a.accepts(&event.verified_by, event.by_platform)
         };
+        let tenant = accounts.iter().find(theirs).map(|a| a.place.tenant_id.clone());
         process.end = End::Left(EventState::Ignored, reason_of(&items, event), tenant);
         return Ok(process);
     };
     let all = routing.accounts(number).await?;
-    let present: Vec<&Arc<Account>> = all.iter().filter(|a| !a.deleted).collect();
+    // What was set aside for one tenant never becomes another's, whoever has the number by now.
+    let ours = |a: &&Arc<Account>| event.tenant_id.as_ref().is_none_or(|tenant| *tenant == a.place.tenant_id);
+    let present: Vec<&Arc<Account>> = all.iter().filter(ours).filter(|a| !a.deleted).collect();
     if present.is_empty() {
-        process.end = match all.first() {
+        process.end = match all.iter().find(ours) {
             Some(gone) => {
                 End::Left(EventState::Parked, "account_deleted".into(), Some(gone.place.tenant_id.clone()))
             }
-            None => End::Left(EventState::Unroutable, "no account has this number".into(), None),
+            None => {
+                let why = "no account has this number".into();
+                End::Left(EventState::Unroutable, why, event.tenant_id.clone())
+            }
         };
         return Ok(process);
     }
@@ -77,12 +83,12 @@ pub(super) async fn route(
         metrics::counter!(metric::SECRET_BINDING_REFUSED).increment(1);
         tracing::warn!(event = event.id, "signed by a secret that may not speak for this number: refused");
     }
-    let Some(first) = heard.first() else {
-        let tenant = refused.first().map(|a| a.place.tenant_id.clone());
+    if heard.is_empty() {
+        let tenant = seen_by(&refused);
         process.end = End::Left(EventState::Refused, "signed by another app's secret".into(), tenant);
         return Ok(process);
-    };
-    let tenant = first.place.tenant_id.clone();
+    }
+    let tenant = seen_by(&heard);
     let (taking, parked): (Vec<&Arc<Account>>, Vec<_>) =
         heard.into_iter().partition(|a| a.status.takes_messages());
 
@@ -114,11 +120,16 @@ pub(super) async fn route(
     }
     if let Some(account) = parked.first().filter(|_| told) {
         let why = format!("account_{:?}", account.status).to_lowercase();
-        process.end = End::Left(EventState::Parked, why, Some(tenant));
+        process.end = End::Left(EventState::Parked, why, tenant);
     } else if !told {
-        process.end = End::Left(EventState::Ignored, reason_of(&items, event), Some(tenant));
+        process.end = End::Left(EventState::Ignored, reason_of(&items, event), tenant);
     }
     Ok(process)
+}
+
+/// Who may see what was set aside. A claim that Graph has not confirmed shows nobody anything.
+fn seen_by(accounts: &[&Arc<Account>]) -> Option<String> {
+    accounts.iter().find(|a| a.status != Status::Pending).map(|a| a.place.tenant_id.clone())
 }
 
 /// Why nobody is asked, if so.

@@ -146,9 +146,15 @@ async fn process(
     let mut jobs: Vec<Process> = Vec::new();
     for event in events {
         match read(event) {
-            Ok(items) => {
-                jobs.extend(route::route(&parts.routing, known, event, items, now).await?.in_pieces())
-            }
+            Ok(items) => match route::route(&parts.routing, known, event, items, now).await {
+                Ok(job) => jobs.extend(job.in_pieces()),
+                // Not the database's absence, so waiting would stop everybody behind it.
+                Err(StoreError::Query(error)) => {
+                    tracing::error!(event = event.id, error, "an event could not be routed");
+                    jobs.push(quarantine(event.id, "its accounts could not be read".into(), now));
+                }
+                Err(error) => return Err(error),
+            },
             Err(reason) => jobs.push(quarantine(event.id, reason, now)),
         }
     }

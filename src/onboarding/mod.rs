@@ -140,7 +140,7 @@ impl Onboarding {
             }
             other => drop(other?),
         }
-        self.changed(&now.phone_number_id, before != "active" && now.status == "active").await?;
+        self.changed(&now, before != "active" && now.status == "active").await?;
         Ok((now, report))
     }
 
@@ -165,10 +165,11 @@ impl Onboarding {
     ///
     /// # Errors
     /// From the database.
-    pub async fn changed(&self, phone_number_id: &str, activated: bool) -> Result<(), StoreError> {
-        self.routing.changed(phone_number_id).await;
+    pub async fn changed(&self, account: &Account, activated: bool) -> Result<(), StoreError> {
+        self.routing.changed(&account.phone_number_id).await;
         if activated {
-            self.store.reopen_events(phone_number_id, self.clock.now_ms() - WINDOW).await?;
+            let since = self.clock.now_ms() - WINDOW;
+            self.store.reopen_events(&account.tenant_id, &account.phone_number_id, since).await?;
             if let Err(error) = self.news.tell(News::Work).await {
                 tracing::warn!(%error, "other instances will notice new work by themselves");
             }

@@ -201,8 +201,11 @@ impl Write for Process {
         tx.execute_raw(sql::statement(tx, &text, [sql::json(done)])).await?;
         for p in group {
             if let End::Left(state, reason, tenant) = &p.end {
-                let text = "update event_states set state = $2, reason = $3, tenant_id = $4, owner = null, at = $5 \
-                            where event_id = $1";
+                // It may be there no more: an earlier piece of the event failed after its last one had ended it.
+                let text = "insert into event_states (event_id, state, reason, tenant_id, phone_number_id, at) \
+                            select id, $2, $3, $4, phone_number_id, $5 from webhook_events where id = $1 \
+                            on conflict (event_id) do update set state = excluded.state, reason = excluded.reason, \
+                            tenant_id = excluded.tenant_id, owner = null, at = excluded.at";
                 let values: [Value; 5] = [
                     p.event_id.into(),
                     state.as_str().into(),
@@ -238,9 +241,11 @@ pub struct Event {
     pub received_at: i64,
     /// See [`Accept::lane`].
     pub lane: Option<i64>,
+    /// Whose it was found to be when it was set aside: it is nobody else's later, whoever has the number then.
+    pub tenant_id: Option<String>,
 }
 
-const EVENT: &str = "e.id, e.entry_id, e.field, e.phone_number_id, e.verified_by, e.by_platform, e.raw, e.received_at, s.lane";
+const EVENT: &str = "e.id, e.entry_id, e.field, e.phone_number_id, e.verified_by, e.by_platform, e.raw, e.received_at, s.lane, s.tenant_id";
 
 impl Store {
     /// Takes over up to `limit` open events that no living instance holds, oldest first, and none whose lane has an
@@ -313,12 +318,19 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Events that waited for an account become open again; returns how many.
-    pub async fn reopen_events(&self, phone_number_id: &str, since: i64) -> Result<u64, StoreError> {
+    /// Events of a number that waited for an account of this tenant become open again; returns how many.
+    pub async fn reopen_events(
+        &self,
+        tenant: &str,
+        phone_number_id: &str,
+        since: i64,
+    ) -> Result<u64, StoreError> {
         let tx = self.begin().await?;
         let text = "update event_states set state = 'received', reason = null, owner = null, attempts = 0 \
-                    where phone_number_id = $1 and state = 'parked' and at >= $2";
-        let done = tx.execute_raw(sql::statement(&tx, text, [phone_number_id.into(), since.into()])).await?;
+                    where phone_number_id = $1 and state = 'parked' and at >= $2 \
+                    and (tenant_id is null or tenant_id = $3)";
+        let values: [Value; 3] = [phone_number_id.into(), since.into(), tenant.into()];
+        let done = tx.execute_raw(sql::statement(&tx, text, values)).await?;
         tx.commit().await?;
         Ok(done.rows_affected())
     }

@@ -44,11 +44,23 @@ impl Write for OpenTurn {
         for row in tx.query_all_raw(sql::statement(tx, &text, [members])).await? {
             in_line.insert(row.try_get::<i64>("", "message_id")?);
         }
+        let mut reopened = HashSet::new();
         let mut left = |t: &Self| t.members.iter().copied().filter(|id| in_line.remove(id)).collect();
-        let outputs: Vec<Option<Vec<i64>>> =
+        let mut outputs: Vec<Option<Vec<i64>>> =
             group.iter().map(|t| (!behind.contains(&t.conversation_id)).then(|| left(t))).collect();
+        // Nobody left: perhaps this very turn was opened before, and only the news of its commit was lost.
+        for (t, output) in group.iter().zip(&mut outputs).filter(|(_, output)| output.as_deref() == Some(&[]))
+        {
+            let text = format!("select {TURN} from turns where id = $1");
+            let opened =
+                Turn::find_by_statement(sql::statement(tx, &text, [t.turn_id.into()])).one(tx).await?;
+            if let Some(turn) = opened {
+                *output = Some(turn.member_ids());
+                reopened.insert(t.turn_id);
+            }
+        }
         let mut rows: Vec<[Value; 7]> = Vec::with_capacity(group.len());
-        for (t, members) in group.iter().zip(&outputs) {
+        for (t, members) in group.iter().zip(&outputs).filter(|(t, _)| !reopened.contains(&t.turn_id)) {
             let Some(members) = members.as_ref().filter(|members| !members.is_empty()) else { continue };
             rows.push([
                 t.turn_id.into(),

@@ -11,6 +11,7 @@ mod outbox;
 mod pg_harness;
 mod routing;
 mod statuses;
+mod strangers;
 mod turns;
 
 /// Makes `name::sqlite` and `name::postgres` of one test over a [`harness::Db`].

@@ -75,10 +75,10 @@ on_both_databases! {
 
         // Graph confirms the pending one: what waited is answered, once.
         service.change_account(accounts[3], |a| a.status = "active".into()).await;
-        assert_eq!(service.running.store.reopen_events("703", 0).await.unwrap(), 1);
+        assert_eq!(service.running.store.reopen_events("default", "703", 0).await.unwrap(), 1);
         service.running.news.tell(switchboard::news::News::Work).await.unwrap();
         world.graph.wait_for_sent(3, SOON).await;
-        assert_eq!(service.running.store.reopen_events("703", 0).await.unwrap(), 0);
+        assert_eq!(service.running.store.reopen_events("default", "703", 0).await.unwrap(), 0);
         service.settle().await;
         assert_eq!(world.graph.sent().last().map(|s| s.phone_number_id.clone()), Some("703".into()));
 

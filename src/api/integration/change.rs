@@ -183,7 +183,7 @@ async fn apply(caller: &Caller, parts: &Parts, before: Account, change: Integrat
         return Err(lost_race(parts, &after, error).await);
     }
     let activated = before.status != "active" && after.status == "active";
-    parts.onboarding.changed(&after.phone_number_id, activated).await?;
+    parts.onboarding.changed(&after, activated).await?;
     answer::ok(message, view(parts, after))
 }
 

@@ -164,7 +164,7 @@ pub async fn create(caller: Manager, parts: web::Data<Parts>, body: Body) -> Ans
         Ok(id) => account.id = id,
         Err(error) => return Err(lost_race(&parts, &account, error).await),
     }
-    parts.onboarding.changed(&account.phone_number_id, account.status == "active").await?;
+    parts.onboarding.changed(&account, account.status == "active").await?;
     answer::success(StatusCode::CREATED, message, view(&parts, account))
 }
 
