@@ -3,10 +3,11 @@
 //! Over PostgreSQL's LISTEN and NOTIFY; inside one process over a channel. News may be lost (a connection breaks, a
 //! listener lags): everything that depends on it also looks for itself after a while, and after a loss at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use crate::store::instances::CHANNEL;
@@ -14,6 +15,8 @@ use crate::store::{Location, Store, StoreError};
 
 /// PostgreSQL refuses payloads of 8,000 bytes; this many ids fit well.
 const IDS: usize = 300;
+/// Between one word of work and the next.
+const BREATH: Duration = Duration::from_millis(10);
 
 /// One piece of news.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +42,7 @@ pub enum News {
 pub struct Newsroom {
     store: Store,
     local: broadcast::Sender<News>,
+    work: Arc<Notify>,
 }
 
 impl Newsroom {
@@ -46,9 +50,29 @@ impl Newsroom {
     pub fn open(store: Store, stop: CancellationToken) -> Self {
         let (local, _) = broadcast::channel(1024);
         if let Location::Postgres(url) = store.location() {
-            tokio::spawn(listen(url.clone(), local.clone(), stop));
+            tokio::spawn(listen(url.clone(), local.clone(), stop.clone()));
         }
-        Self { store, local }
+        let room = Self { store, local, work: Arc::default() };
+        let spread = room.clone();
+        tokio::spawn(async move {
+            tokio::select! { () = spread.spread() => {}, () = stop.cancelled() => {} }
+        });
+        room
+    }
+
+    /// Tells [`News::Work`] soon: one word for all who ask meanwhile, since there may be thousands a second.
+    pub fn tell_of_work(&self) {
+        self.work.notify_one();
+    }
+
+    async fn spread(&self) {
+        loop {
+            self.work.notified().await;
+            if let Err(error) = self.tell(News::Work).await {
+                tracing::debug!(%error, "the workers will find it by themselves");
+            }
+            tokio::time::sleep(BREATH).await;
+        }
     }
 
     /// Hears everything told from now on, here and elsewhere.

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::graph::payload::{self, Change};
 use crate::graph::signature::{self, Signature};
 use crate::inbox::Inbox;
-use crate::news::{News, Newsroom};
+use crate::news::Newsroom;
 use crate::routing::Routing;
 use crate::runtime::Clock;
 use crate::secret;
@@ -265,8 +265,8 @@ impl Verified {
                 _ => {}
             }
         }
-        if elsewhere && let Err(error) = door.0.news.tell(News::Work).await {
-            tracing::debug!(%error, "the workers will find it by themselves");
+        if elsewhere {
+            door.0.news.tell_of_work();
         }
         failed.map_or(Ok(Stored::Kept), Err)
     }

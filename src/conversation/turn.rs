@@ -12,7 +12,7 @@ use crate::responder::{Answer, Call, Failure};
 use crate::routing::Account;
 use crate::store::StoreError;
 use crate::store::conversations::ConversationRef;
-use crate::store::turns::{CloseTurn, Enqueued, OpenTurn, Reply, Turn, TurnEnd};
+use crate::store::turns::{CloseTurn, Enqueued, OpenTurn, Opened, Reply, Turn, TurnEnd};
 use crate::telemetry::metric;
 
 /// Waits before the retries of a question.
@@ -33,45 +33,52 @@ impl Conversations {
         account: &Account,
         mut members: Vec<Waiting>,
     ) -> Result<(), StoreError> {
-        let ids: Vec<i64> = members.iter().map(|m| m.message_id).collect();
-        let now = self.0.clock.now_ms();
-        // Never from memory: the thread is shared with the number's other chatbots, and with other instances.
-        let until = self.patiently(|| self.0.store.hand_over_until(conversation.thread_id)).await?;
-        let silent = match until {
-            Some(until) if until > now => Some("handed_over"),
-            _ if account.chatbot.paused => Some("chatbot_paused"),
-            _ if !account.status.takes_messages() => Some("account_inactive"),
-            _ => None,
-        };
-        if let Some(why) = silent {
-            self.patiently(|| self.0.store.drop_pending(&ids, why)).await?;
-            for member in &members {
-                self.0.memory.add(conversation.id, Role::User, &member.text);
-            }
-            return Ok(());
+        if account.chatbot.paused {
+            return self.stay_silent(conversation, &members, "chatbot_paused").await;
+        }
+        if !account.status.takes_messages() {
+            return self.stay_silent(conversation, &members, "account_inactive").await;
         }
         let turn_id = Uuid::now_v7();
         let open = OpenTurn {
             turn_id,
             place: account.place.clone(),
             conversation_id: conversation.id,
-            members: ids,
-            now,
+            thread_id: conversation.thread_id,
+            members: members.iter().map(|m| m.message_id).collect(),
+            now: self.0.clock.now_ms(),
         };
-        let in_line = self.patiently(|| self.0.store.stations().write(open.clone())).await?;
-        let Some(in_line) = in_line else {
-            // Another instance took in something older: first a look at the database, then these again.
-            if let Some(live) = self.lock().get_mut(&conversation.id) {
-                live.cold = true;
-                members.into_iter().rev().for_each(|member| live.waiting.push_front(member));
+        let opened = self.patiently(|| self.0.store.stations().write(open.clone())).await?;
+        let in_line = match opened {
+            Opened::Asking(in_line) => in_line,
+            Opened::HandedOver => return self.stay_silent(conversation, &members, "handed_over").await,
+            Opened::Behind => {
+                // Another instance took in something older: first a look at the database, then these again.
+                if let Some(live) = self.lock().get_mut(&conversation.id) {
+                    live.cold = true;
+                    members.into_iter().rev().for_each(|member| live.waiting.push_front(member));
+                }
+                return Ok(());
             }
-            return Ok(());
         };
         members.retain(|member| in_line.contains(&member.message_id));
         if members.is_empty() {
             return Ok(());
         }
         self.answer_turn(conversation, account, turn_id, members).await
+    }
+
+    /// Takes messages out of the line that nobody answers; what was said belongs to the history all the same.
+    async fn stay_silent(
+        &self,
+        conversation: &ConversationRef,
+        members: &[Waiting],
+        why: &str,
+    ) -> Result<(), StoreError> {
+        let ids: Vec<i64> = members.iter().map(|m| m.message_id).collect();
+        self.patiently(|| self.0.store.drop_pending(&ids, why)).await?;
+        members.iter().for_each(|member| self.0.memory.add(conversation.id, Role::User, &member.text));
+        Ok(())
     }
 
     /// A turn that was being asked when its instance stopped: the same members, the same key.

@@ -341,13 +341,6 @@ impl Store {
         Ok(conversation)
     }
 
-    /// Until when a person has the thread, if one has.
-    pub async fn hand_over_until(&self, thread_id: i64) -> Result<Option<i64>, StoreError> {
-        let text = "select hand_over_until from threads where id = $1";
-        let row = self.read().query_one_raw(sql::statement(self.read(), text, [thread_id.into()])).await?;
-        Ok(row.map(|row| row.try_get("", "hand_over_until")).transpose()?.flatten())
-    }
-
     /// A person takes the thread until `until`.
     pub async fn hand_over(&self, thread_id: i64, until: i64, reason: &str) -> Result<(), StoreError> {
         let tx = self.begin().await?;

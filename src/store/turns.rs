@@ -12,9 +12,8 @@ use super::writer::Write;
 use super::{Store, StoreError, sql};
 use crate::message::Recipient;
 
-/// Freezes the members of a turn and takes them out of the line. Whoever is not in line any more has had a turn and
-/// gets no second one; the output is who is left, and without any no turn is opened. `None`: somebody older stands in
-/// line, put there by another instance; nothing is changed.
+/// Freezes the members of a turn and takes them out of the line, unless a person has the thread. Whoever is not in line
+/// any more has had a turn and gets no second one; without anybody left no turn is opened.
 #[derive(Debug, Clone)]
 pub struct OpenTurn {
     /// UUIDv7; the `Idempotency-Key` of the call.
@@ -23,19 +22,33 @@ pub struct OpenTurn {
     pub place: Place,
     /// In which conversation.
     pub conversation_id: i64,
+    /// Its thread.
+    pub thread_id: i64,
     /// Message ids, oldest first.
     pub members: Vec<i64>,
     /// Unix milliseconds.
     pub now: i64,
 }
 
-impl Write for OpenTurn {
-    type Output = Option<Vec<i64>>;
+/// What came of an [`OpenTurn`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opened {
+    /// These are to be answered: those of the members that were still in line.
+    Asking(Vec<i64>),
+    /// Nobody is: a person has the thread, and the members are where they were.
+    HandedOver,
+    /// Somebody older stands in line, put there by another instance; nothing is changed.
+    Behind,
+}
 
-    async fn apply(tx: &DatabaseTransaction, _: i64, group: &[Self]) -> Result<Vec<Option<Vec<i64>>>, DbErr> {
+impl Write for OpenTurn {
+    type Output = Opened;
+
+    async fn apply(tx: &DatabaseTransaction, _: i64, group: &[Self]) -> Result<Vec<Opened>, DbErr> {
+        let handed_over = handed_over(tx, group).await?;
         let behind = behind(tx, group).await?;
-        let members = group.iter().filter(|t| !behind.contains(&t.conversation_id)).flat_map(|t| &t.members);
-        let members = sql::json(members);
+        let free = |t: &&Self| !handed_over.contains(&t.thread_id) && !behind.contains(&t.conversation_id);
+        let members = sql::json(group.iter().filter(free).flat_map(|t| &t.members));
         let text = format!(
             "delete from pending_messages where message_id {} returning message_id",
             sql::among(tx, 1, "bigint")
@@ -44,33 +57,23 @@ impl Write for OpenTurn {
         for row in tx.query_all_raw(sql::statement(tx, &text, [members])).await? {
             in_line.insert(row.try_get::<i64>("", "message_id")?);
         }
-        let mut reopened = HashSet::new();
-        let mut left = |t: &Self| t.members.iter().copied().filter(|id| in_line.remove(id)).collect();
-        let mut outputs: Vec<Option<Vec<i64>>> =
-            group.iter().map(|t| (!behind.contains(&t.conversation_id)).then(|| left(t))).collect();
-        // Nobody left: perhaps this very turn was opened before, and only the news of its commit was lost.
-        for (t, output) in group.iter().zip(&mut outputs).filter(|(_, output)| output.as_deref() == Some(&[]))
-        {
-            let text = format!("select {TURN} from turns where id = $1");
-            let opened =
-                Turn::find_by_statement(sql::statement(tx, &text, [t.turn_id.into()])).one(tx).await?;
-            if let Some(turn) = opened {
-                *output = Some(turn.member_ids());
-                reopened.insert(t.turn_id);
-            }
-        }
+        let mut outputs = Vec::with_capacity(group.len());
         let mut rows: Vec<[Value; 7]> = Vec::with_capacity(group.len());
-        for (t, members) in group.iter().zip(&outputs).filter(|(t, _)| !reopened.contains(&t.turn_id)) {
-            let Some(members) = members.as_ref().filter(|members| !members.is_empty()) else { continue };
-            rows.push([
-                t.turn_id.into(),
-                t.place.tenant_id.as_str().into(),
-                t.conversation_id.into(),
-                t.place.chatbot_id.as_str().into(),
-                serde_json::to_string(members).map_err(|e| DbErr::Json(e.to_string()))?.into(),
-                "asking".into(),
-                t.now.into(),
-            ]);
+        for t in group {
+            outputs.push(if handed_over.contains(&t.thread_id) {
+                Opened::HandedOver
+            } else if behind.contains(&t.conversation_id) {
+                Opened::Behind
+            } else {
+                let members: Vec<i64> = t.members.iter().copied().filter(|id| in_line.remove(id)).collect();
+                if members.is_empty() {
+                    // Perhaps this very turn was opened before, and only the news of its commit was lost.
+                    Opened::Asking(t.opened_before(tx).await?)
+                } else {
+                    rows.push(t.row(&members)?);
+                    Opened::Asking(members)
+                }
+            });
         }
         if !rows.is_empty() {
             let head = "turns (id,tenant_id,conversation_id,chatbot_id,members,status,created_at)";
@@ -78,6 +81,37 @@ impl Write for OpenTurn {
         }
         Ok(outputs)
     }
+}
+
+impl OpenTurn {
+    fn row(&self, members: &[i64]) -> Result<[Value; 7], DbErr> {
+        Ok([
+            self.turn_id.into(),
+            self.place.tenant_id.as_str().into(),
+            self.conversation_id.into(),
+            self.place.chatbot_id.as_str().into(),
+            serde_json::to_string(members).map_err(|e| DbErr::Json(e.to_string()))?.into(),
+            "asking".into(),
+            self.now.into(),
+        ])
+    }
+
+    async fn opened_before(&self, tx: &DatabaseTransaction) -> Result<Vec<i64>, DbErr> {
+        let text = format!("select {TURN} from turns where id = $1");
+        let turn = Turn::find_by_statement(sql::statement(tx, &text, [self.turn_id.into()])).one(tx).await?;
+        Ok(turn.map(|turn| turn.member_ids()).unwrap_or_default())
+    }
+}
+
+/// The threads of a group that a person has. Never from memory: a thread is shared with the number's other chatbots, and
+/// with other instances.
+async fn handed_over(tx: &DatabaseTransaction, group: &[OpenTurn]) -> Result<HashSet<i64>, DbErr> {
+    let text =
+        format!("select id from threads where hand_over_until > $1 and id {}", sql::among(tx, 2, "bigint"));
+    let now = group.iter().map(|t| t.now).max().unwrap_or_default();
+    let values = [now.into(), sql::json(group.iter().map(|t| t.thread_id))];
+    let rows = tx.query_all_raw(sql::statement(tx, &text, values)).await?;
+    rows.iter().map(|row| row.try_get("", "id")).collect()
 }
 
 /// The conversations of a group in which somebody older stands in line than those who are to have a turn.
@@ -97,12 +131,8 @@ async fn behind(tx: &DatabaseTransaction, group: &[OpenTurn]) -> Result<HashSet<
         oldest.insert(row.try_get("", "conversation_id")?, row.try_get("", "oldest")?);
     }
     let older = |t: &&OpenTurn| oldest.get(&t.conversation_id) < t.members.iter().min();
-    Ok(group
-        .iter()
-        .filter(|t| oldest.contains_key(&t.conversation_id))
-        .filter(older)
-        .map(|t| t.conversation_id)
-        .collect())
+    let behind = group.iter().filter(|t| oldest.contains_key(&t.conversation_id)).filter(older);
+    Ok(behind.map(|t| t.conversation_id).collect())
 }
 
 /// How a turn ended.

@@ -3,7 +3,7 @@
 use switchboard::news::News;
 use switchboard::store::accounts::Number;
 use switchboard::store::tenants::Audit;
-use switchboard::store::turns::{CloseTurn, OpenTurn, TurnEnd};
+use switchboard::store::turns::{CloseTurn, OpenTurn, Opened, TurnEnd};
 
 use crate::harness::{HELP, Onboard, SHOP, SOON, World};
 use crate::on_both_databases;
@@ -120,11 +120,12 @@ on_both_databases! {
             turn_id: uuid::Uuid::now_v7(),
             place: account.place.clone(),
             conversation_id: 1,
+            thread_id: 1,
             members: vec![message],
             now,
         };
         for _ in 0..2 {
-            assert_eq!(store.stations().write(open.clone()).await.unwrap(), Some(vec![message]));
+            assert_eq!(store.stations().write(open.clone()).await.unwrap(), Opened::Asking(vec![message]));
         }
         let close = CloseTurn {
             turn_id: open.turn_id,
