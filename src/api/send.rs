@@ -17,7 +17,7 @@ use crate::routing::Status;
 use crate::store::accounts::Account;
 use crate::store::conversations::ConversationRef;
 use crate::store::messages::Place;
-use crate::store::turns::Reply;
+use crate::store::replies::Reply;
 
 /// Longest text of one message, in characters.
 pub const LONGEST: usize = 4096;

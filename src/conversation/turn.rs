@@ -12,7 +12,8 @@ use crate::responder::{Answer, Call, Failure};
 use crate::routing::Account;
 use crate::store::StoreError;
 use crate::store::conversations::ConversationRef;
-use crate::store::turns::{CloseTurn, Enqueued, OpenTurn, Opened, Reply, Turn, TurnEnd};
+use crate::store::replies::{Enqueued, Reply};
+use crate::store::turns::{CloseTurn, OpenTurn, Opened, Turn, TurnEnd};
 use crate::telemetry::metric;
 
 /// Waits before the retries of a question.

@@ -4,8 +4,8 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Valu
 use uuid::Uuid;
 
 use super::messages::Place;
+use super::replies::{Enqueued, Outgoing, Reply, enqueue};
 use super::statuses;
-use super::turns::{Enqueued, Outgoing, Reply, enqueue};
 use super::writer::Write;
 use super::{Store, StoreError, sql};
 use crate::message::DeliveryStatus;

@@ -14,6 +14,7 @@ pub mod events;
 pub mod inspect;
 pub mod instances;
 pub mod messages;
+pub mod replies;
 pub mod statuses;
 pub mod tenants;
 pub mod turns;

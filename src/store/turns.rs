@@ -6,11 +6,10 @@ use std::collections::{HashMap, HashSet};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, Value};
 use uuid::Uuid;
 
-use super::conversations;
 use super::messages::Place;
+use super::replies::{Enqueued, Outgoing, Reply, enqueue};
 use super::writer::Write;
 use super::{Store, StoreError, sql};
-use crate::message::Recipient;
 
 /// Freezes the members of a turn and takes them out of the line, unless a person has the thread. Whoever is not in line
 /// any more has had a turn and gets no second one; without anybody left no turn is opened.
@@ -156,19 +155,6 @@ impl TurnEnd {
     }
 }
 
-/// What goes out: the words as written, and as bubbles.
-#[derive(Debug, Clone)]
-pub struct Reply {
-    /// `chatbot`, `fallback`, `person`, `api`.
-    pub author: &'static str,
-    /// As the author wrote it (Markdown from chatbots).
-    pub text: String,
-    /// As WhatsApp gets it. Empty: stored, never sent (shadow).
-    pub parts: Vec<String>,
-    /// Where to.
-    pub recipient: Recipient,
-}
-
 /// Ends a turn; its reply and the deliveries are committed with it.
 #[derive(Debug, Clone)]
 pub struct CloseTurn {
@@ -188,15 +174,6 @@ pub struct CloseTurn {
     pub reply: Option<Reply>,
     /// Unix milliseconds.
     pub now: i64,
-}
-
-/// The rows a reply became.
-#[derive(Debug, Clone, Default)]
-pub struct Enqueued {
-    /// The message.
-    pub message_id: i64,
-    /// Its deliveries, in the order of the parts.
-    pub deliveries: Vec<i64>,
 }
 
 impl Write for CloseTurn {
@@ -249,92 +226,6 @@ impl Write for CloseTurn {
             })
             .collect())
     }
-}
-
-/// A reply and the place it belongs to.
-pub(super) struct Outgoing<'a> {
-    pub place: &'a Place,
-    pub conversation_id: i64,
-    pub turn_id: Option<Uuid>,
-    pub reply: &'a Reply,
-    pub now: i64,
-}
-
-/// Stores messages that go out together with their deliveries; one output each, in order.
-pub(super) async fn enqueue(
-    tx: &DatabaseTransaction,
-    group: &[Outgoing<'_>],
-) -> Result<Vec<Enqueued>, DbErr> {
-    if group.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows = group.iter().map(|o| -> [Value; 11] {
-        [
-            o.place.tenant_id.as_str().into(),
-            o.place.account_id.into(),
-            o.conversation_id.into(),
-            o.place.chatbot_id.as_str().into(),
-            "out".into(),
-            o.reply.author.into(),
-            "text".into(),
-            o.reply.text.as_str().into(),
-            o.turn_id.into(),
-            o.now.into(),
-            o.now.into(),
-        ]
-    });
-    let insert = sql::insert(
-        tx,
-        "messages (tenant_id,whatsapp_account_id,conversation_id,chatbot_id,direction,author,kind,text,turn_id,\
-         sent_at,created_at)",
-        rows,
-        "returning id",
-    );
-    let mut outputs = Vec::with_capacity(group.len());
-    for row in tx.query_all_raw(insert).await? {
-        outputs.push(Enqueued { message_id: row.try_get("", "id")?, deliveries: Vec::new() });
-    }
-    // Both databases number the rows of one insert in the order given.
-    outputs.sort_unstable_by_key(|e| e.message_id);
-    let mut rows: Vec<[Value; 13]> = Vec::new();
-    for (o, enqueued) in group.iter().zip(&outputs) {
-        let recipient = serde_json::to_string(&o.reply.recipient).map_err(|e| DbErr::Json(e.to_string()))?;
-        for (part, text) in o.reply.parts.iter().enumerate() {
-            rows.push([
-                o.place.tenant_id.as_str().into(),
-                o.place.account_id.into(),
-                o.conversation_id.into(),
-                enqueued.message_id.into(),
-                o.turn_id.into(),
-                (part as i64).into(),
-                (o.reply.parts.len() as i64).into(),
-                recipient.as_str().into(),
-                text.as_str().into(),
-                "queued".into(),
-                o.now.into(),
-                o.now.into(),
-                0_i64.into(),
-            ]);
-        }
-    }
-    if !rows.is_empty() {
-        let insert = sql::insert(
-            tx,
-            "deliveries (tenant_id,whatsapp_account_id,conversation_id,message_id,turn_id,part,parts,recipient,text,\
-             status,next_at,created_at,attempts)",
-            rows,
-            "returning id, message_id",
-        );
-        let place: HashMap<i64, usize> = outputs.iter().enumerate().map(|(n, e)| (e.message_id, n)).collect();
-        for row in tx.query_all_raw(insert).await? {
-            let message: i64 = row.try_get("", "message_id")?;
-            outputs[place[&message]].deliveries.push(row.try_get("", "id")?);
-        }
-        outputs.iter_mut().for_each(|e| e.deliveries.sort_unstable());
-    }
-    let touched: Vec<i64> = group.iter().map(|o| o.conversation_id).collect();
-    conversations::touch(tx, &touched, group[0].now).await?;
-    Ok(outputs)
 }
 
 /// A stored turn.
