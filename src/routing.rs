@@ -26,6 +26,8 @@ const NUMBERS: u64 = 100_000;
 /// How long accounts are believed without news, and how long their absence is.
 const FOUND: Duration = Duration::from_secs(60);
 const MISSING: Duration = Duration::from_secs(5);
+/// How long the database may think about a verify token.
+const ASKING: Duration = Duration::from_millis(1_500);
 /// Distinct app secrets tried for a body that names nobody we know.
 const SECRETS: u64 = 256;
 /// What a secret's fingerprint is hashed for; see [`Ring::keyed_hash`].
@@ -242,15 +244,15 @@ impl Routing {
         self.0.ring.keyed_hash(FINGERPRINT, secret.expose_secret())
     }
 
-    /// Which account a verify token belongs to. While the database is away: as last seen.
+    /// Which account a verify token belongs to. While the database is away, or silent: as last seen.
     pub async fn account_of_verify_token(&self, token: &str) -> Option<i64> {
         let hashes = self.0.ring.keyed_hashes(VERIFY_TOKEN, token);
-        match self.0.store.account_by_verify_token(&hashes).await {
-            Ok(found) => {
+        match tokio::time::timeout(ASKING, self.0.store.account_by_verify_token(&hashes)).await {
+            Ok(Ok(found)) => {
                 self.remember_tokens(found.iter());
                 found.map(|row| row.id)
             }
-            Err(_) => {
+            Ok(Err(_)) | Err(_) => {
                 let tokens = self.0.verify_tokens.read().unwrap_or_else(|e| e.into_inner());
                 hashes.iter().find_map(|hash| tokens.get(hash).copied())
             }

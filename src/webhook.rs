@@ -2,6 +2,8 @@
 //!
 //! A body is [`Unverified`] until a secret is found that signed its exact bytes; only a [`Verified`] one is read.
 
+mod signer;
+
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -22,17 +24,16 @@ use crate::secret;
 use crate::store::events::{Accept, Event};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metric;
+use signer::{Unverified, Verified};
 
 /// Largest body, in bytes; Meta sends up to 3 MB.
 pub const MAX_BODY: usize = 3 << 20;
 /// Longest challenge that is echoed, in bytes.
 const MAX_CHALLENGE: usize = 1_024;
-/// Bytes hashed at most for a body whose signer it does not name itself.
-const HASHED: usize = 32 << 20;
-/// How long storing may take before Meta is asked to come again.
+/// How long finding the signer and storing may take together before Meta is asked to come again.
 const PATIENCE: Duration = Duration::from_millis(1_900);
-/// What stands for the secret of bodies that were accepted without one, in development.
-const UNSIGNED: &str = "unsigned";
+/// How long the time of a verification may take to be stored.
+const NOTING: Duration = Duration::from_secs(10);
 
 /// What the door needs. Cheap to clone.
 #[derive(Clone)]
@@ -101,10 +102,8 @@ async fn verify(door: web::Data<Door>, request: HttpRequest) -> HttpResponse {
         return forbidden();
     };
     let account = door.0.routing.account_of_verify_token(token).await;
-    if let Some(account) = account
-        && let Err(error) = door.0.store.mark_verified(account, door.0.clock.now_ms()).await
-    {
-        tracing::warn!(account, %error, "the time of a verification could not be stored");
+    if let Some(account) = account {
+        tokio::spawn(note_verification(door.get_ref().clone(), account));
     }
     let shared = door.0.verify_token.as_ref().is_some_and(|t| secret::equal(t.expose_secret(), token));
     if account.is_none() && !shared {
@@ -114,6 +113,16 @@ async fn verify(door: web::Data<Door>, request: HttpRequest) -> HttpResponse {
         .insert_header((CONTENT_TYPE, "text/plain; charset=utf-8"))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .body(challenge.to_owned())
+}
+
+/// Nobody waits for this: a database that does not answer must not keep Meta from its challenge.
+async fn note_verification(door: Door, account: i64) {
+    let noted = door.0.store.mark_verified(account, door.0.clock.now_ms());
+    match tokio::time::timeout(NOTING, noted).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(account, %error, "the time of a verification could not be stored"),
+        Err(_) => tracing::warn!(account, "the time of a verification could not be stored in time"),
+    }
 }
 
 fn forbidden() -> HttpResponse {
@@ -141,23 +150,23 @@ async fn receive(door: web::Data<Door>, request: HttpRequest, body: web::Payload
         }
         Err(_) => return too_large(),
     };
-    let verified = match (Unverified { body: &body, signature }).verify(&door.0).await {
-        Ok(Some(verified)) => verified,
-        Ok(None) => return unsigned(),
-        Err(error) => return unavailable(&error),
+    let kept = async {
+        let Some(verified) = (Unverified { body: &body, signature }).verify(&door.0).await? else {
+            return Ok(None);
+        };
+        // A task of its own: if the caller hangs up, what gets stored is handed on all the same.
+        let storing = tokio::spawn(verified.store(door.get_ref().clone(), body.clone()));
+        storing.await.map_err(|panic| StoreError::Unavailable(panic.to_string()))?.map(Some)
     };
-    // A task of its own: if the caller hangs up, what gets stored is handed on all the same.
-    let storing = tokio::spawn(verified.store(door.get_ref().clone(), body.clone()));
-    let stored = match tokio::time::timeout(PATIENCE, storing).await {
-        Ok(Ok(stored)) => stored,
-        Ok(Err(panic)) => Err(StoreError::Unavailable(panic.to_string())),
-        Err(_) => Err(StoreError::Unavailable("not stored in time".into())),
-    };
-    match stored {
-        Ok(Stored::Kept) => json(HttpResponse::Ok(), r#"{"success":true,"message":"Webhook received"}"#),
-        Ok(Stored::NotOurs) => {
+    let late = |_| Err(StoreError::Unavailable("not stored in time".into()));
+    match tokio::time::timeout(PATIENCE, kept).await.unwrap_or_else(late) {
+        Ok(Some(Stored::Kept)) => {
+            json(HttpResponse::Ok(), r#"{"success":true,"message":"Webhook received"}"#)
+        }
+        Ok(Some(Stored::NotOurs)) => {
             json(HttpResponse::Ok(), r#"{"success":true,"message":"Not a WhatsApp webhook event"}"#)
         }
+        Ok(None) => unsigned(),
         Err(error) => unavailable(&error),
     }
 }
@@ -181,52 +190,9 @@ fn unavailable(error: &StoreError) -> HttpResponse {
     json(response, r#"{"success":false,"error":"Not stored, please try again"}"#)
 }
 
-/// Bytes from anybody.
-struct Unverified<'a> {
-    body: &'a [u8],
-    signature: Option<Signature>,
-}
-
-/// That a secret we know signed the body.
-struct Verified {
-    by: String,
-    by_platform: bool,
-}
-
 enum Stored {
     Kept,
     NotOurs,
-}
-
-impl Unverified<'_> {
-    /// Finds the secret: the platform's, one of the accounts the body claims to be about, or, within a bound, anyone's
-    /// (what such a body may do is decided change by change, see [`crate::routing::Account::accepts`]). `None`:
-    /// nobody's.
-    async fn verify(self, door: &Parts) -> Result<Option<Verified>, StoreError> {
-        let Some(signature) = self.signature else {
-            return Ok(Some(Verified { by: UNSIGNED.into(), by_platform: true }));
-        };
-        let signed = |secret: &SecretString| signature.matches(secret.expose_secret().as_bytes(), self.body);
-        if let Some((_, by)) = door.secrets.iter().find(|(secret, _)| signed(secret)) {
-            return Ok(Some(Verified { by: by.clone(), by_platform: true }));
-        }
-        let claimed = payload::peek(self.body);
-        let mut accounts = Vec::new();
-        for number in &claimed.phone_number_ids {
-            accounts.extend(door.routing.accounts(number).await?.iter().cloned());
-        }
-        if claimed.phone_number_ids.is_empty() {
-            for business in &claimed.business_account_ids {
-                accounts.extend(door.routing.accounts_of_business(business).await?.iter().cloned());
-            }
-        }
-        let everyone = door.routing.every_secret().await?;
-        let others = everyone.iter().take(HASHED / self.body.len().max(1_024));
-        let mut candidates = accounts.iter().flat_map(|a| &a.secrets).chain(others);
-        Ok(candidates
-            .find(|secret| signed(secret))
-            .map(|secret| Verified { by: door.routing.fingerprint(secret), by_platform: false }))
-    }
 }
 
 impl Verified {

@@ -250,7 +250,8 @@ on_both_databases! {
         ] {
             assert_eq!(told(ask(query).await).await, (403, "Forbidden".to_owned()), "{query:?}");
         }
-        assert_eq!(world.db.texts(verified_at).await, ["yes", "yes", "no"]);
+        let noted = async || world.db.texts(verified_at).await == ["yes", "yes", "no"];
+        service.wait_until("the times of the verifications", noted).await;
 
         // Switched off, and on again.
         service.change_account(id, |a| a.status = "inactive".into()).await;

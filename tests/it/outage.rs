@@ -68,6 +68,42 @@ async fn meta_is_asked_to_come_again_and_verification_goes_on() {
     service.running.stop().await;
 }
 
+/// A server that takes questions and never answers is worse than one that is gone: nothing fails by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_database_makes_nobody_wait() {
+    let Some((world, line)) = over_a_line().await else { return };
+    let service = world.start_with(&[("DATABASE_URL", &line.url)]).await;
+    service.onboard(Onboard::default()).await;
+    let own = verify_token("ecommerce-chatbot-id");
+    assert_eq!(service.meta.verify(&own, "1").await.unwrap().status, 200);
+
+    line.hush();
+    let body = text_body(SHOP, "15552000001", "During the silence");
+    let posts = async {
+        let asked = Instant::now();
+        let unknown = text_body("31", "1", "?");
+        let forged = sign(b"?", b"");
+        let (known, unknown) =
+            tokio::join!(service.post(body.clone()), service.meta.send_as(unknown, Some(&forged)));
+        assert_eq!((known.status, unknown.unwrap().status), (503, 503));
+        assert!(asked.elapsed() < Duration::from_millis(2_300), "{:?}", asked.elapsed());
+    };
+    let verifications = [(own.as_str(), 200), ("the-shared-verify-token", 200), ("another", 403)];
+    let verifications = verifications.map(async |(token, status)| {
+        let asked = Instant::now();
+        assert_eq!(service.meta.verify(token, "1").await.unwrap().status, status, "{token}");
+        assert!(asked.elapsed() < Duration::from_millis(2_300), "{token}: {:?}", asked.elapsed());
+    });
+    tokio::join!(posts, futures_util::future::join_all(verifications));
+
+    line.speak();
+    service.wait_until("an answer", async || service.post(body.clone()).await.status == 200).await;
+    world.graph.wait_for_sent(1, SOON).await;
+    service.settle().await;
+    assert_eq!((world.responder.count(), world.graph.sent_count()), (1, 1));
+    service.running.stop().await;
+}
+
 /// The line is cut while messages are at every station.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_is_answered_once() {

@@ -1,8 +1,12 @@
-//! The line to a database, which can be cut and mended: then connections are refused, as when its server is down.
+//! The line to a database. Cut, it refuses connections, as when the server is down; silent, it takes everything and
+//! gives nothing, as when packets are dropped.
 
+use std::io;
 use std::sync::Mutex;
 
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use url::Url;
 
@@ -13,6 +17,7 @@ pub struct Line {
     port: u16,
     server: String,
     up: Mutex<Option<AbortHandle>>,
+    flows: watch::Sender<bool>,
 }
 
 impl Line {
@@ -24,7 +29,8 @@ impl Line {
         let port = listener.local_addr().unwrap().port();
         url.set_host(Some("127.0.0.1")).unwrap();
         url.set_port(Some(port)).unwrap();
-        let line = Self { url: url.into(), port, server, up: Mutex::default() };
+        let line =
+            Self { url: url.into(), port, server, up: Mutex::default(), flows: watch::Sender::new(true) };
         line.serve(listener);
         line
     }
@@ -45,19 +51,45 @@ impl Line {
         self.serve(TcpListener::bind(("127.0.0.1", self.port)).await.unwrap());
     }
 
+    /// From now on nothing arrives on either side, until [`Self::speak`].
+    pub fn hush(&self) {
+        self.flows.send_replace(false);
+    }
+
+    /// What was held back arrives.
+    pub fn speak(&self) {
+        self.flows.send_replace(true);
+    }
+
     fn serve(&self, listener: TcpListener) {
-        let server = self.server.clone();
+        let (server, flows) = (self.server.clone(), self.flows.subscribe());
         let task = tokio::spawn(async move {
             // Ends with this task, connections and all.
             let mut connections = JoinSet::new();
-            while let Ok((mut near, _)) = listener.accept().await {
-                let server = server.clone();
+            while let Ok((near, _)) = listener.accept().await {
+                let (server, flows) = (server.clone(), flows.clone());
                 connections.spawn(async move {
-                    let mut far = TcpStream::connect(server).await?;
-                    tokio::io::copy_bidirectional(&mut near, &mut far).await
+                    let (from_near, to_near) = near.into_split();
+                    let (from_far, to_far) = TcpStream::connect(server).await?.into_split();
+                    tokio::try_join!(pass(from_near, to_far, flows.clone()), pass(from_far, to_near, flows))
                 });
             }
         });
         *self.up.lock().unwrap() = Some(task.abort_handle());
+    }
+}
+
+async fn pass(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut flows: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let mut piece = vec![0; 16_384];
+    loop {
+        let length = from.read(&mut piece).await?;
+        if flows.wait_for(|flows| *flows).await.is_err() || length == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(&piece[..length]).await?;
     }
 }
