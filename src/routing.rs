@@ -187,7 +187,7 @@ impl Routing {
     /// others merely claim is not theirs to see.
     pub async fn accounts(&self, phone_number_id: &str) -> Result<Accounts, StoreError> {
         // A look-up without an owned key first: the common case allocates nothing.
-        if let Some(found) = self.0.numbers.get(phone_number_id).await {
+        if let Some(found) = self.remembered(phone_number_id).await {
             return Ok(found);
         }
         let load = async {
@@ -199,6 +199,11 @@ impl Routing {
         };
         let loaded = self.0.numbers.try_get_with(phone_number_id.to_owned(), load).await;
         loaded.map_err(|e: Arc<StoreError>| (*e).clone())
+    }
+
+    /// The accounts of a number if they are in memory: costs the database nothing.
+    pub async fn remembered(&self, phone_number_id: &str) -> Option<Accounts> {
+        self.0.numbers.get(phone_number_id).await
     }
 
     /// The accounts of a WABA, for events that name no number.

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 
 use crate::graph::payload::{self, Change};
 use crate::graph::signature::{self, Signature};
@@ -48,6 +49,8 @@ struct Parts {
     secrets: Vec<(SecretString, String)>,
     verify_token: Option<SecretString>,
     allow_unsigned: bool,
+    /// Places for bodies whose signer must be looked up.
+    looking: Semaphore,
     inbox: RwLock<Option<Inbox>>,
 }
 
@@ -71,6 +74,7 @@ impl Door {
             secrets,
             verify_token,
             allow_unsigned,
+            looking: Semaphore::new(signer::LOOKING),
             inbox: RwLock::default(),
         }))
     }

@@ -13,8 +13,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// How many distinct ids of each kind [`peek`] reports at most.
-pub const PEEK_LIMIT: usize = 64;
+/// How many distinct ids of each kind [`peek`] reports at most: each may cost a stranger's body a look-up.
+pub const PEEK_LIMIT: usize = 8;
 
 /// A webhook body, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]

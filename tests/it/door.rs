@@ -207,6 +207,25 @@ on_both_databases! {
 }
 
 on_both_databases! {
+    /// A stranger may name as many numbers as he likes: few are looked up, so few can be asked of the database.
+    async fn a_strangers_body_costs_a_handful_of_look_ups(db: Db) {
+        let world = World::new(db);
+        let service = world.start().await;
+        let numbers: Vec<String> = (0..40).map(|n| format!("5550000{n:02}")).collect();
+        let changes: Vec<Change> =
+            numbers.iter().map(|n| Change::new(n).message(Incoming::text(ANNA, "Forged"))).collect();
+        let answer = signed_by(&service, "nobody's").send(body(&changes)).await.unwrap();
+        assert_eq!((answer.status, &*answer.body), (401, INVALID));
+        let mut looked_up = 0;
+        for number in &numbers {
+            looked_up += usize::from(service.running.routing.remembered(number).await.is_some());
+        }
+        assert_eq!(looked_up, 8);
+        service.running.stop().await;
+    }
+}
+
+on_both_databases! {
     async fn the_verification_gives_the_challenge_back_for_a_known_token_only(db: Db) {
         let world = World::new(db);
         let service = world.start().await;

@@ -88,13 +88,24 @@ async fn a_silent_database_makes_nobody_wait() {
         assert_eq!((known.status, unknown.unwrap().status), (503, 503));
         assert!(asked.elapsed() < Duration::from_millis(2_300), "{:?}", asked.elapsed());
     };
+    let strangers = (0..12).map(async |n| {
+        let (asked, forged) = (Instant::now(), sign(b"?", b""));
+        let answer = service.meta.send_as(text_body(&format!("32{n}"), "1", "?"), Some(&forged)).await;
+        assert_eq!(answer.unwrap().status, 503);
+        asked.elapsed()
+    });
+    let strangers = async {
+        let took = futures_util::future::join_all(strangers).await;
+        let waited = took.iter().filter(|took| **took > Duration::from_millis(1_200)).count();
+        assert!(waited <= 3, "only a few may occupy the database: {took:?}");
+    };
     let verifications = [(own.as_str(), 200), ("the-shared-verify-token", 200), ("another", 403)];
     let verifications = verifications.map(async |(token, status)| {
         let asked = Instant::now();
         assert_eq!(service.meta.verify(token, "1").await.unwrap().status, status, "{token}");
         assert!(asked.elapsed() < Duration::from_millis(2_300), "{token}: {:?}", asked.elapsed());
     });
-    tokio::join!(posts, futures_util::future::join_all(verifications));
+    tokio::join!(posts, strangers, futures_util::future::join_all(verifications));
 
     line.speak();
     service.wait_until("an answer", async || service.post(body.clone()).await.status == 200).await;
