@@ -129,7 +129,11 @@ impl Failure {
 /// All responders behind one door. Cheap to clone.
 #[derive(Clone)]
 pub struct Responders {
+    /// For addresses that tenants name.
     http: reqwest::Client,
+    /// For the operator's own address, wherever it is. Not for a tenant who names the same host: its other ports and
+    /// paths are no business of tenants.
+    trusted: reqwest::Client,
     base_url: Option<Url>,
     path: String,
     allow_private: bool,
@@ -140,25 +144,28 @@ impl Responders {
     /// `base_url` and `path` serve chatbots that name none of their own. Private addresses are refused unless allowed;
     /// the operator's own `base_url` is always allowed.
     pub fn new(base_url: Option<Url>, path: String, allow_private: bool) -> Result<Self, reqwest::Error> {
-        let trusted = base_url.as_ref().and_then(|u| u.host_str().map(str::to_owned));
-        let http = runtime::http_client(Duration::from_secs(120))
-            .dns_resolver(std::sync::Arc::new(guard::Resolver { allow_private, trusted }))
-            .build()?;
-        Ok(Self { http, base_url, path, allow_private, breaker: Breaker::default() })
+        let client = |allow_private| {
+            runtime::http_client(Duration::from_secs(120))
+                .dns_resolver(std::sync::Arc::new(guard::Resolver { allow_private }))
+                .build()
+        };
+        let (http, trusted) = (client(allow_private)?, client(true)?);
+        Ok(Self { http, trusted, base_url, path, allow_private, breaker: Breaker::default() })
     }
 
     /// Asks once.
     pub async fn ask(&self, call: &Call<'_>, now_ms: i64) -> Result<Answer, Failure> {
+        let http = self.client(call.settings);
         let answer = match call.settings.kind {
             Kind::Echo => return echo(call),
             Kind::ResponseApi => {
                 let url = self.url(call.settings, call.settings.path.as_deref().unwrap_or(&self.path))?;
-                self.guarded(call, &url, now_ms, response_api::ask(&self.http, &url, call)).await?
+                self.guarded(call, &url, now_ms, response_api::ask(http, &url, call)).await?
             }
             Kind::Openai => {
                 let url =
                     self.url(call.settings, call.settings.path.as_deref().unwrap_or("/chat/completions"))?;
-                self.guarded(call, &url, now_ms, openai::ask(&self.http, &url, call)).await?
+                self.guarded(call, &url, now_ms, openai::ask(http, &url, call)).await?
             }
         };
         if answer.text.trim().is_empty() {
@@ -193,6 +200,10 @@ impl Responders {
             self.breaker.record(&bot, !broken, now_ms);
         }
         result
+    }
+
+    fn client(&self, settings: &Settings) -> &reqwest::Client {
+        if settings.base_url.is_some() { &self.http } else { &self.trusted }
     }
 
     fn url(&self, settings: &Settings, path: &str) -> Result<Url, Failure> {
@@ -257,4 +268,26 @@ fn root_cause(error: &reqwest::Error) -> String {
         cause = inner;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The operator's responder may live in the private network; that opens its host to no tenant.
+    #[tokio::test]
+    async fn a_tenant_does_not_reach_the_operators_private_host() {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://localhost:{}/", listener.local_addr().unwrap().port());
+        let responders = Responders::new(Some(url.parse().unwrap()), "/".into(), false).unwrap();
+        let knock = async |base_url: Option<String>| {
+            let settings = Settings { base_url, ..Settings::default() };
+            let request = responders.client(&settings).get(&url).timeout(Duration::from_millis(300));
+            request.send().await.unwrap_err()
+        };
+        let own = knock(None).await;
+        assert!(own.is_timeout() && !own.is_connect(), "connected, and nobody speaks there: {own:?}");
+        let tenants = knock(Some(url.clone())).await;
+        assert!(tenants.is_connect(), "not even connected: {tenants:?}");
+    }
 }
