@@ -217,7 +217,7 @@ impl Verified {
             }
         };
         let rows: Vec<Accept> = changes.into_iter().map(|c| self.row(c, unreadable.clone(), now)).collect();
-        let (mut elsewhere, mut failed) = (false, None);
+        let (mut elsewhere, mut failed, mut repeated) = (false, None, Vec::new());
         let writes = rows.iter().map(|row| door.0.store.door().try_write(row.clone()));
         for (row, written) in rows.iter().zip(join_all(writes).await) {
             // One that failed fails the body, but what is stored will not come in again.
@@ -232,7 +232,16 @@ impl Verified {
             match (id, door.inbox()) {
                 (Some(id), Some(inbox)) if unreadable.is_none() => inbox.hand_on(event(id, row.clone())),
                 (Some(_), None) => elsewhere = true,
+                (None, Some(_)) => repeated.push(row.digest),
                 _ => {}
+            }
+        }
+        // A commit whose answer was lost told nobody: it is still open, and ours. What waits in memory already is not
+        // done twice for being handed on again.
+        if let Some(inbox) = door.inbox().filter(|_| !repeated.is_empty()) {
+            match door.0.store.own_open_events(&repeated).await {
+                Ok(open) => open.into_iter().for_each(|event| inbox.hand_on(event)),
+                Err(error) => failed = Some(error),
             }
         }
         if elsewhere {

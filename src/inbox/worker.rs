@@ -67,6 +67,7 @@ pub(super) async fn run(parts: Parts, inbox: Inbox, mut queue: mpsc::Receiver<Ev
             }
         }
         events.sort_by_key(|e| e.id);
+        events.dedup_by_key(|e| e.id);
         inbox.0.in_hand.store(events.len(), Ordering::Release);
         // These are ours until they are processed: the database's absence is waited for.
         loop {

@@ -294,6 +294,23 @@ impl Store {
         Ok(events)
     }
 
+    /// Of the events with these digests, those that are open and this instance's.
+    pub async fn own_open_events(&self, digests: &[[u8; 32]]) -> Result<Vec<Event>, StoreError> {
+        let mut events = Vec::new();
+        for some in digests.chunks(500) {
+            let text = format!(
+                "select {EVENT} from webhook_events e join event_states s on s.event_id = e.id \
+                 where s.state = 'received' and s.owner = $1 and e.digest in ({}) order by e.id",
+                sql::list(2, some.len())
+            );
+            let digests = some.iter().map(|digest| Value::from(digest.to_vec()));
+            let values = [self.instance().into()].into_iter().chain(digests);
+            let statement = sql::statement(self.read(), &text, values);
+            events.extend(Event::find_by_statement(statement).all(self.read()).await?);
+        }
+        Ok(events)
+    }
+
     /// The oldest open event in each of these lanes that is not in this instance's hands.
     pub async fn oldest_elsewhere(&self, lanes: &[i64]) -> Result<HashMap<i64, i64>, StoreError> {
         let text = format!(

@@ -207,6 +207,30 @@ on_both_databases! {
 }
 
 on_both_databases! {
+    /// A commit may land although its answer is lost: Meta is told 503, comes again, and the message goes on.
+    async fn what_was_stored_in_doubt_goes_on_when_it_comes_again(db: Db) {
+        let world = World::new(db);
+        let service = world.start().await;
+        service.onboard(Onboard::default()).await;
+        let text = text_body(SHOP, ANNA, "Hello");
+        assert_eq!(service.post(text.clone()).await.status, 200);
+        world.graph.wait_for_sent(1, SOON).await;
+        service.settle().await;
+        let in_doubt = format!(
+            "insert into event_states (event_id, state, owner, attempts, at) \
+             select id, 'received', {}, 1, received_at from webhook_events returning state",
+            service.running.store.instance()
+        );
+        assert_eq!(world.db.texts(&in_doubt).await, ["received"]);
+        assert_eq!(service.post(text).await.status, 200);
+        service.wait_until("the event done", async || world.db.texts(STATES).await.is_empty()).await;
+        service.settle().await;
+        assert_eq!(world.graph.sent_count(), 1, "and nothing is said twice");
+        service.running.stop().await;
+    }
+}
+
+on_both_databases! {
     /// A stranger may name as many numbers as he likes: few are looked up, so few can be asked of the database.
     async fn a_strangers_body_costs_a_handful_of_look_ups(db: Db) {
         let world = World::new(db);
