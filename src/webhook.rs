@@ -31,6 +31,8 @@ use signer::{Unverified, Verified};
 pub const MAX_BODY: usize = 3 << 20;
 /// Longest challenge that is echoed, in bytes.
 const MAX_CHALLENGE: usize = 1_024;
+/// How long a body may take to come in.
+const READING: Duration = Duration::from_secs(10);
 /// How long finding the signer and storing may take together before Meta is asked to come again.
 const PATIENCE: Duration = Duration::from_millis(1_900);
 /// How long the time of a verification may take to be stored.
@@ -147,12 +149,17 @@ async fn receive(door: web::Data<Door>, request: HttpRequest, body: web::Payload
     if announced.is_some_and(|length| length > MAX_BODY) {
         return too_large();
     }
-    let body = match body.to_bytes_limited(MAX_BODY).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => {
+    let body = match tokio::time::timeout(READING, body.to_bytes_limited(MAX_BODY)).await {
+        Ok(Ok(Ok(body))) => body,
+        Ok(Ok(Err(_))) => {
             return json(HttpResponse::BadRequest(), r#"{"success":false,"error":"Body cut short"}"#);
         }
-        Err(_) => return too_large(),
+        Ok(Err(_)) => return too_large(),
+        Err(_) => {
+            let mut response = HttpResponse::RequestTimeout();
+            response.force_close();
+            return json(response, r#"{"success":false,"error":"Body too slow"}"#);
+        }
     };
     let kept = async {
         let Some(verified) = (Unverified { body: &body, signature }).verify(&door.0).await? else {

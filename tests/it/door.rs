@@ -99,6 +99,23 @@ on_both_databases! {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let service = World::new(crate::harness::Db::sqlite()).start().await;
+    let mut line = tokio::net::TcpStream::connect(service.running.addr).await.unwrap();
+    let signature = sign(APP_SECRET.as_bytes(), b"");
+    let head = format!(
+        "POST /webhook HTTP/1.1\r\nHost: x\r\n{HEADER}: {signature}\r\nContent-Length: 100\r\n\r\n{{"
+    );
+    line.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let all = line.read_to_string(&mut answer);
+    tokio::time::timeout(std::time::Duration::from_secs(15), all).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    service.running.stop().await;
+}
+
 on_both_databases! {
     async fn what_is_signed_and_useless_is_taken_and_kept(db: Db) {
         let world = World::new(db);
