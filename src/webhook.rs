@@ -298,18 +298,22 @@ fn written_at(raw: &[u8]) -> u32 {
     digits.fold(0, |time: u32, digit| time.wrapping_mul(10).wrapping_add(u32::from(digit - b'0')))
 }
 
-/// The hash of the one customer a change is about, as its `contacts` say; `None` when it is about none or several.
+/// The hash of the customer a change is about, as its `contacts` say: by the user id, which stays when a phone is
+/// hidden, else by the phone. Meta puts one person into a change; of several, only the first one's order is kept
+/// between instances. `None`: it is about nobody.
 fn lane(raw: &[u8]) -> Option<i64> {
-    let mut who: Option<&[u8]> = None;
-    for at in memchr::memmem::find_iter(raw, br#""wa_id":""#) {
-        let rest = &raw[at + 9..];
-        let id = &rest[..memchr::memchr(b'"', rest)?];
-        if *who.get_or_insert(id) != id {
-            return None;
-        }
-    }
-    let digest: [u8; 32] = Sha256::digest(who?).into();
+    let who = text_under(raw, br#""user_id""#).or_else(|| text_under(raw, br#""wa_id""#))?;
+    let digest: [u8; 32] = Sha256::digest(who).into();
     Some(i64::from_be_bytes(digest[..8].try_into().ok()?))
+}
+
+/// The first text under this key (given with its quotes) that is not empty.
+fn text_under<'a>(raw: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
+    memchr::memmem::find_iter(raw, key).find_map(|at| {
+        let rest = raw[at + key.len()..].trim_ascii_start().strip_prefix(b":")?;
+        let text = rest.trim_ascii_start().strip_prefix(b"\"")?;
+        memchr::memchr(b'"', text).filter(|end| *end > 0).map(|end| &text[..end])
+    })
 }
 
 fn event(id: i64, row: Accept) -> Event {
@@ -324,5 +328,24 @@ fn event(id: i64, row: Accept) -> Event {
         received_at: row.received_at,
         lane: row.lane,
         tenant_id: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_is_a_customer_however_the_change_is_written() {
+        let of = |raw: &str| lane(raw.as_bytes());
+        let anna = of(r#"{"contacts":[{"wa_id":"1555"}]}"#);
+        assert!(anna.is_some());
+        assert_eq!(of("{\"contacts\" : [{ \"wa_id\" :\n \"1555\" }]}"), anna);
+        assert_eq!(of(r#"{"contacts":[{"wa_id":"1555"},{"wa_id":"1666"}]}"#), anna);
+        assert_ne!(of(r#"{"contacts":[{"wa_id":"1666"}]}"#), anna);
+        let hidden = of(r#"{"contacts":[{"user_id":"US.13.x"}],"messages":[{"from_user_id":"US.13.x"}]}"#);
+        assert!(hidden.is_some() && hidden != anna);
+        assert_eq!(of(r#"{"contacts":[{"wa_id":"1555","user_id":"US.13.x"}]}"#), hidden);
+        assert_eq!(of(r#"{"user_id":{"previous":"a"},"x":"\"wa_id\":\"1\"","wa_id":""}"#), None);
     }
 }
