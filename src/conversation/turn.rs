@@ -206,6 +206,7 @@ impl Conversations {
             };
             let retry = usize::try_from(calls).ok().and_then(|n| Some(self.0.clock.pause(*RETRIES.get(n)?)));
             calls += 1;
+            let asked = asked.and_then(visible);
             match (asked, retry) {
                 (Err(failure), Some(wait)) if failure.try_again && Instant::now() + wait < deadline => {
                     tracing::debug!(turn = %turn_id, reason = failure.reason, "asking again");
@@ -236,6 +237,15 @@ impl Conversations {
 
 fn bot_label(account: &Account) -> String {
     account.place.chatbot_id.clone()
+}
+
+/// An answer of which formatting leaves nothing (a comment, a lone `<br>`) is none.
+fn visible(answer: Answer) -> Result<Answer, Failure> {
+    if bubbles(&answer.text).is_empty() {
+        let detail = "nothing of the responder's answer can be shown".into();
+        return Err(Failure { reason: "responder_empty", detail, try_again: true });
+    }
+    Ok(answer)
 }
 
 /// An answer as WhatsApp shows it: one bubble, more only when it must be.

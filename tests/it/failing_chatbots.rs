@@ -17,10 +17,11 @@ on_both_databases! {
         let world = World::fast(db);
         let service = world.start().await;
         let slow = Answer::Echo.after(Duration::from_secs(20));
-        let cases: [(&str, Behaviour, Option<usize>, &str); 8] = [
+        let cases: [(&str, Behaviour, Option<usize>, &str); 9] = [
             ("500", Answer::ServerError.into(), Some(5), "responder_error"),
             ("no-success", Answer::Refused.into(), Some(5), "responder_failed"),
             ("empty", Answer::Empty.into(), Some(5), "responder_empty"),
+            ("invisible", Answer::Text("<!-- nothing -->\n<br>".into()).into(), Some(5), "responder_empty"),
             ("no-json", Answer::NotJson.into(), Some(5), "responder_unreadable"),
             ("hang-up", Answer::HangUp.into(), None, "responder_broken"),
             ("slow", slow, None, "responder_timeout"),
@@ -52,7 +53,7 @@ on_both_databases! {
         // The next question goes out without the fallback in its history.
         world.responder.clear();
         service.text("800", ANNA, "Better?").await;
-        world.graph.wait_for_sent(9, SOON).await;
+        world.graph.wait_for_sent(10, SOON).await;
         service.settle().await;
         let words: Vec<String> = world.responder.received()[0].history().into_iter().map(|(_, words)| words).collect();
         assert_eq!(words, ["Hello?", "Better?"]);
