@@ -95,6 +95,8 @@ pub struct Account {
     pub deleted: bool,
     /// What happens to answers.
     pub mode: Mode,
+    /// The token as it is stored: tells whether it has changed since.
+    pub sealed_token: String,
     /// What Graph wants to see.
     pub credentials: Credentials,
     /// Its own app secrets, current and previous; empty: the platform's serve.
@@ -349,6 +351,7 @@ impl Routing {
                 paused: chatbot.paused,
                 id: chatbot.id,
             },
+            sealed_token: row.access_token.clone(),
             place: place(row),
         })
     }
@@ -396,6 +399,7 @@ fn complain(row: &Row, error: &SecretError) {
 
 fn unreadable(row: Row) -> Account {
     Account {
+        sealed_token: row.access_token.clone(),
         place: place(&row),
         status: Status::Inactive,
         deleted: false,

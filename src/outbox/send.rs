@@ -183,7 +183,8 @@ impl Outbox {
     /// Meta says that something is wrong with the account itself: everybody is to know.
     async fn set_status(&self, account: &Account, status: &str, verdict: &Verdict) {
         let id = account.place.account_id;
-        match self.0.store.set_account_status(id, status, verdict.reason, self.0.clock.now_ms()).await {
+        let (used, now) = (&account.sealed_token, self.0.clock.now_ms());
+        match self.0.store.set_account_status(id, status, verdict.reason, used, now).await {
             Ok(false) => {}
             Ok(true) => {
                 tracing::error!(

@@ -245,18 +245,21 @@ impl Store {
         Ok(digits)
     }
 
-    /// Changes what an account may do, from inside (Graph said so). False when it says so already.
+    /// Changes what an account may do, from inside: Graph said so of the token that is sealed in `used`. False when it
+    /// says so already, or has another token by now.
     pub async fn set_account_status(
         &self,
         id: i64,
         status: &str,
         reason: &str,
+        used: &str,
         now: i64,
     ) -> Result<bool, StoreError> {
         let tx = self.begin().await?;
         let text = "update whatsapp_accounts set status = $2, status_reason = $3, updated_at = $4 \
-                    where id = $1 and status <> $2 and status <> 'inactive' and deleted_at is null";
-        let values: [Value; 4] = [id.into(), status.into(), reason.into(), now.into()];
+                    where id = $1 and access_token = $5 and status <> $2 and status <> 'inactive' \
+                    and deleted_at is null";
+        let values: [Value; 5] = [id.into(), status.into(), reason.into(), now.into(), used.into()];
         let done = tx.execute_raw(sql::statement(&tx, text, values)).await?;
         tx.commit().await?;
         Ok(done.rows_affected() == 1)

@@ -135,10 +135,11 @@ async fn what_waits_may_be_withdrawn_and_what_is_doubtful_needs_a_word() {
     let api = Api::start().await;
     let key = echo(&api, "a").await;
     let body = json!({"to": CUSTOMER, "message": "x"});
-    let account = api.parts.store.accounts("a", Some("shop"), None).await.unwrap()[0].id;
+    let account = api.parts.store.accounts("a", Some("shop"), None).await.unwrap().remove(0);
     let status = async |status: &str| {
-        let now = api.parts.clock.now_ms();
-        assert!(api.parts.store.set_account_status(account, status, status, now).await.unwrap());
+        let (store, now) = (&api.parts.store, api.parts.clock.now_ms());
+        let token = &account.access_token;
+        assert!(store.set_account_status(account.id, status, status, token, now).await.unwrap());
         api.parts.routing.changed("111").await;
     };
     status("token_invalid").await;
