@@ -87,9 +87,9 @@ impl Engine {
     pub(super) async fn run(self, shutdown: Shutdown) {
         while !shutdown.is_draining() {
             match self.parts.store.join(&name()).await {
-                Ok(instance) => {
-                    tracing::info!(instance, "joined");
-                    self.live(&shutdown).await;
+                Ok(store) => {
+                    tracing::info!(instance = store.instance(), "joined");
+                    self.live(Parts { store, ..self.parts.clone() }, &shutdown).await;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot join yet");
@@ -102,64 +102,63 @@ impl Engine {
         }
     }
 
-    async fn live(&self, shutdown: &Shutdown) {
-        let unit = self.begin();
+    async fn live(&self, parts: Parts, shutdown: &Shutdown) {
+        let unit = begin(parts.clone());
         *self.unit.write().unwrap_or_else(|e| e.into_inner()) = Some(unit.clone());
-        self.parts.door.open_to(Some(unit.inbox.clone()));
-        self.parts.stations.set(Some(unit.conversations.clone()));
-        let patrol = tokio::spawn(patrol(self.parts.clone(), unit.clone()));
+        parts.door.open_to(Some(unit.inbox.clone()));
+        parts.stations.set(Some(unit.conversations.clone()));
+        let patrol = tokio::spawn(patrol(parts.clone(), unit.clone()));
         tokio::select! {
-            () = heartbeat(&self.parts) => tracing::error!("the lease is lost: everything in hand is given up"),
+            () = heartbeat(&parts) => tracing::error!("the lease is lost: everything in hand is given up"),
             () = shutdown.draining() => {}
         }
-        self.parts.door.open_to(None);
-        self.parts.stations.set(None);
+        parts.door.open_to(None);
+        parts.stations.set(None);
         unit.stop.cancel();
         unit.tasks.close();
         patrol.abort();
         // While it ends in good order it still owns what it has.
         tokio::select! {
             _ = tokio::time::timeout(WIND_UP, unit.tasks.wait()) => {}
-            () = heartbeat(&self.parts) => {}
+            () = heartbeat(&parts) => {}
             () = shutdown.killed() => {}
         }
         *self.unit.write().unwrap_or_else(|e| e.into_inner()) = None;
-        if let Err(error) = self.parts.store.leave().await {
+        if let Err(error) = parts.store.leave().await {
             tracing::warn!(%error, "what this instance owned is free when its lease ends");
         }
     }
+}
 
-    fn begin(&self) -> Unit {
-        let parts = self.parts.clone();
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let outbox = Outbox::new(
-            parts.store.clone(),
-            parts.routing.clone(),
-            parts.graph.clone(),
-            parts.clock.clone(),
-            tasks.clone(),
-            stop.clone(),
-        );
-        let conversations = Conversations::new(
-            parts.store.clone(),
-            parts.routing.clone(),
-            parts.responders,
-            outbox.clone(),
-            parts.clock.clone(),
-            tasks.clone(),
-            stop.clone(),
-        );
-        let inbox = Inbox::start(inbox::Parts {
-            store: parts.store,
-            routing: parts.routing,
-            conversations: conversations.clone(),
-            news: parts.news,
-            clock: parts.clock,
-            tasks: tasks.clone(),
-            stop: stop.clone(),
-        });
-        Unit { inbox, conversations, outbox, tasks, stop }
-    }
+fn begin(parts: Parts) -> Unit {
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let outbox = Outbox::new(
+        parts.store.clone(),
+        parts.routing.clone(),
+        parts.graph.clone(),
+        parts.clock.clone(),
+        tasks.clone(),
+        stop.clone(),
+    );
+    let conversations = Conversations::new(
+        parts.store.clone(),
+        parts.routing.clone(),
+        parts.responders,
+        outbox.clone(),
+        parts.clock.clone(),
+        tasks.clone(),
+        stop.clone(),
+    );
+    let inbox = Inbox::start(inbox::Parts {
+        store: parts.store,
+        routing: parts.routing,
+        conversations: conversations.clone(),
+        news: parts.news,
+        clock: parts.clock,
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    });
+    Unit { inbox, conversations, outbox, tasks, stop }
 }
 
 /// Ends when the lease is lost: another instance says so, or there was no word from the database for too long. On the

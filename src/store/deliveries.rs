@@ -236,7 +236,7 @@ impl Store {
 
     /// What was being sent when its instance stopped: nobody knows whether it went out.
     pub async fn interrupted_deliveries(&self, conversation_id: i64, now: i64) -> Result<u64, StoreError> {
-        let tx = self.begin().await?;
+        let tx = self.begin_fenced().await?;
         let text = "update attempts set outcome = 'unknown', finished_at = $2, detail = 'interrupted' \
                     where finished_at is null and delivery_id in \
                     (select id from deliveries where conversation_id = $1 and status = 'sending')";

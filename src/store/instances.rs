@@ -22,7 +22,8 @@ impl Store {
     }
 
     /// Takes a new place among the living. The embedded database has one process only, so whoever was there is dead.
-    pub async fn join(&self, name: &str) -> Result<i64, StoreError> {
+    /// The answer is the database in the name of this new life.
+    pub async fn join(&self, name: &str) -> Result<Self, StoreError> {
         let tx = self.begin().await?;
         if !self.is_shared() {
             tx.execute_unprepared("delete from instances").await?;
@@ -33,8 +34,7 @@ impl Store {
         );
         let id = super::contacts::inserted(&tx, &text, [name.into()]).await?;
         tx.commit().await?;
-        self.set_instance(id);
-        Ok(id)
+        Ok(self.begin_life(id))
     }
 
     /// A sign of life, and the burial of those who gave none: how many. `None`: this instance was buried meanwhile.

@@ -96,6 +96,8 @@ pub struct Store {
     door: Writer,
     stations: Writer,
     instance: Arc<AtomicI64>,
+    /// The life this handle speaks for; `None`: whichever this process has at the time.
+    life: Option<i64>,
     location: Location,
 }
 
@@ -109,7 +111,7 @@ impl Store {
             DbBackend::Postgres => Writer::spawn(write.clone(), instance.clone()),
             _ => stations.clone(),
         };
-        Ok(Self { read, write, door, stations, instance, location: location.clone() })
+        Ok(Self { read, write, door, stations, instance, life: None, location: location.clone() })
     }
 
     /// Where it lives.
@@ -142,13 +144,28 @@ impl Store {
         Ok(begin(&self.write).await?)
     }
 
-    /// This instance's place in `instances`; 0 before it joined.
-    pub fn instance(&self) -> i64 {
-        self.instance.load(Ordering::Acquire)
+    /// For what rests on owning something: [`StoreError::Fenced`] once the life of this handle is over.
+    async fn begin_fenced(&self) -> Result<DatabaseTransaction, StoreError> {
+        let tx = self.begin().await?;
+        let current = self.life.is_none_or(|life| life == self.instance.load(Ordering::Acquire));
+        if current && (self.life.is_none() || writer::still_alive(&tx, self.instance()).await?) {
+            Ok(tx)
+        } else {
+            Err(StoreError::Fenced)
+        }
     }
 
-    pub(crate) fn set_instance(&self, id: i64) {
+    /// This instance's place in `instances`; 0 before it joined.
+    pub fn instance(&self) -> i64 {
+        self.life.unwrap_or_else(|| self.instance.load(Ordering::Acquire))
+    }
+
+    /// A new life of this process begins: the database in its name. Handles of earlier lives go on reading, and record
+    /// what happened, but what they planned is refused.
+    fn begin_life(&self, id: i64) -> Self {
         self.instance.store(id, Ordering::Release);
+        let (door, stations) = (self.door.of_life(id), self.stations.of_life(id));
+        Self { door, stations, life: Some(id), ..self.clone() }
     }
 
     /// Repeats `work` for which the database was not there, until it is, or until `enough`.

@@ -54,41 +54,56 @@ pub type Reply<W> = oneshot::Sender<Result<<W as Write>::Output, StoreError>>;
 
 /// Handle of the writer's task. Cheap to clone.
 #[derive(Clone)]
-pub struct Writer(mpsc::Sender<Job>);
+pub struct Writer {
+    queue: mpsc::Sender<(Job, Option<i64>)>,
+    /// In whose name it writes; `None`: in the name of whoever this process is at the time.
+    life: Option<i64>,
+}
 
 impl Writer {
     pub(super) fn spawn(db: DatabaseConnection, instance: Arc<AtomicI64>) -> Self {
-        let (sender, mut inbox) = mpsc::channel::<Job>(WAITING);
+        let (queue, mut inbox) = mpsc::channel::<(Job, Option<i64>)>(WAITING);
         tokio::spawn(async move {
             let mut jobs = Vec::with_capacity(TAKEN);
             while inbox.recv_many(&mut jobs, TAKEN).await > 0 {
                 let mut group = Group::default();
                 let mut weight = 0;
-                for job in jobs.drain(..) {
+                let instance = instance.load(Ordering::Acquire);
+                for (job, life) in jobs.drain(..) {
                     if weight >= GROUP {
-                        std::mem::take(&mut group).write(&db, instance.load(Ordering::Acquire)).await;
+                        std::mem::take(&mut group).write(&db, instance).await;
                         weight = 0;
+                    }
+                    // Planned in an earlier life: what it rests on may be another instance's by now.
+                    if life.is_some_and(|life| life != instance) && job.is_fenced() {
+                        job.refuse();
+                        continue;
                     }
                     weight += job.weight();
                     group.push(job);
                 }
-                group.write(&db, instance.load(Ordering::Acquire)).await;
+                group.write(&db, instance).await;
             }
         });
-        Self(sender)
+        Self { queue, life: None }
+    }
+
+    /// The same writer, in the name of one life of this process.
+    pub(super) fn of_life(&self, life: i64) -> Self {
+        Self { queue: self.queue.clone(), life: Some(life) }
     }
 
     /// Waits for room, then for the commit.
     pub async fn write<W: Queued>(&self, what: W) -> Result<W::Output, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(what.job(reply)).await.map_err(|_| gone())?;
+        self.queue.send((what.job(reply), self.life)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 
     /// Refuses at once with [`StoreError::Full`] when too much waits; otherwise waits for the commit.
     pub async fn try_write<W: Queued>(&self, what: W) -> Result<W::Output, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.0.try_send(what.job(reply)).map_err(|_| StoreError::Full)?;
+        self.queue.try_send((what.job(reply), self.life)).map_err(|_| StoreError::Full)?;
         answer.await.map_err(|_| gone())?
     }
 }
@@ -116,7 +131,7 @@ async fn transact<T>(
 
 /// On PostgreSQL: this instance's row, locked against its removal until the commit. A stale instance finds none, so
 /// nothing it planned can still be written.
-async fn still_alive(tx: &DatabaseTransaction, instance: i64) -> Result<bool, DbErr> {
+pub(super) async fn still_alive(tx: &DatabaseTransaction, instance: i64) -> Result<bool, DbErr> {
     if tx.get_database_backend() != DbBackend::Postgres {
         return Ok(true);
     }
@@ -132,6 +147,14 @@ macro_rules! kinds {
         impl Job {
             fn weight(&self) -> usize {
                 match self { $(Job::$kind(write, _) => write.weight()),* }
+            }
+
+            fn is_fenced(&self) -> bool {
+                match self { $(Job::$kind(..) => $kind::FENCED),* }
+            }
+
+            fn refuse(self) {
+                match self { $(Job::$kind(_, reply) => drop(reply.send(Err(StoreError::Fenced)))),* }
             }
         }
 

@@ -7,8 +7,11 @@ use futures_util::future::{join, join_all};
 use switchboard::routing::Status;
 use switchboard::sandbox::response_api::Answer;
 use switchboard::sandbox::webhook::text_body;
+use switchboard::store::deliveries::StartAttempt;
+use switchboard::store::{Location, Store, StoreError, migrate_up};
 
 use crate::harness::{Db, Onboard, SHOP, SOON, Service, World};
+use crate::on_both_databases;
 
 const ANNA: &str = "15551230001";
 
@@ -174,4 +177,22 @@ async fn an_instance_taken_for_dead_says_nothing_more_in_its_old_name() {
     }
     assert_eq!(world.graph.sent_count(), 6);
     join(a.running.stop(), b.running.stop()).await;
+}
+
+on_both_databases! {
+    /// What was planned in an earlier life of this process is void, although the process lives again.
+    async fn a_plan_of_an_earlier_life_is_refused(db: Db) {
+        let location = Location::parse(&db.url()).unwrap();
+        migrate_up(&location).await.unwrap();
+        let store = Store::open(&location).await.unwrap();
+        let plan = StartAttempt { delivery_id: 1, attempt_id: uuid::Uuid::now_v7(), now: 0 };
+        let first = store.join("first").await.unwrap();
+        assert!(!first.stations().write(plan.clone()).await.unwrap(), "there is no such delivery");
+        let second = store.join("second").await.unwrap();
+        assert!(matches!(first.stations().write(plan.clone()).await, Err(StoreError::Fenced)));
+        assert!(matches!(first.interrupted_deliveries(1, 0).await, Err(StoreError::Fenced)));
+        assert!(!second.stations().write(plan).await.unwrap());
+        assert_eq!(second.interrupted_deliveries(1, 0).await.unwrap(), 0);
+        store.close().await;
+    }
 }
