@@ -29,6 +29,8 @@ use crate::webhook::Door;
 
 /// Signs of life.
 const HEARTBEAT: Duration = Duration::from_secs(3);
+/// Pause before the next life.
+const PAUSE: Duration = Duration::from_millis(500);
 /// How often conversations are looked for that have work and nobody who does it.
 const PATROL: Duration = Duration::from_secs(4);
 /// Work that is younger is somebody's who is about to do it, in milliseconds.
@@ -94,7 +96,7 @@ impl Engine {
                 Err(error) => {
                     tracing::warn!(%error, "cannot join yet");
                     tokio::select! {
-                        () = tokio::time::sleep(Duration::from_millis(500)) => {}
+                        () = tokio::time::sleep(PAUSE) => {}
                         () = shutdown.draining() => {}
                     }
                 }
@@ -107,9 +109,12 @@ impl Engine {
         *self.unit.write().unwrap_or_else(|e| e.into_inner()) = Some(unit.clone());
         parts.door.open_to(Some(unit.inbox.clone()));
         parts.stations.set(Some(unit.conversations.clone()));
-        let patrol = tokio::spawn(patrol(parts.clone(), unit.clone()));
+        let mut patrol = tokio::spawn(patrol(parts.clone(), unit.clone()));
         tokio::select! {
             () = heartbeat(&parts) => tracing::error!("the lease is lost: everything in hand is given up"),
+            // Nobody else would work while this instance shows signs of life.
+            () = unit.inbox.ended() => tracing::error!("the inbox stopped: everything begins anew"),
+            _ = &mut patrol => tracing::error!("the patrol stopped: everything begins anew"),
             () = shutdown.draining() => {}
         }
         parts.door.open_to(None);
@@ -126,6 +131,11 @@ impl Engine {
         *self.unit.write().unwrap_or_else(|e| e.into_inner()) = None;
         if let Err(error) = parts.store.leave().await {
             tracing::warn!(%error, "what this instance owned is free when its lease ends");
+        }
+        // Whatever ended this life may still be there: no faster than this.
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            () = shutdown.draining() => {}
         }
     }
 }

@@ -8,8 +8,10 @@ mod history;
 mod turn;
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 
+use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -175,12 +177,14 @@ impl Conversations {
                 drop(live);
                 let station = self.clone();
                 self.0.tasks.spawn(async move {
-                    if let Err(error) = station.run(&conversation).await {
+                    match AssertUnwindSafe(station.run(&conversation)).catch_unwind().await {
+                        Ok(Ok(())) => return,
                         // Fenced: another instance has it. Anything else: what is open is looked up again.
-                        tracing::warn!(conversation = id, %error, "a conversation pauses");
-                        station.0.memory.forget(id);
-                        station.lock().remove(&id);
+                        Ok(Err(error)) => tracing::warn!(conversation = id, %error, "a conversation pauses"),
+                        Err(_) => tracing::error!(conversation = id, "a conversation's task panicked"),
                     }
+                    station.0.memory.forget(id);
+                    station.lock().remove(&id);
                 });
             }
         }

@@ -35,6 +35,7 @@ struct Shared {
     /// Events taken from the queue and not finished.
     in_hand: AtomicUsize,
     spill: Mutex<Spill>,
+    ended: CancellationToken,
 }
 
 /// Once something did not fit, everything goes through the database until that is worked off: order is kept.
@@ -66,11 +67,20 @@ impl Inbox {
     pub fn start(parts: Parts) -> Self {
         let (queue, events) = mpsc::channel(WAITING);
         let spill = Mutex::new(Spill { active: true, ids: Vec::new() });
-        let inbox =
-            Self(Arc::new(Shared { queue, bytes: AtomicUsize::new(0), in_hand: AtomicUsize::new(0), spill }));
-        let tasks = parts.tasks.clone();
-        tasks.spawn(worker::run(parts, inbox.clone(), events));
+        let (bytes, in_hand, ended) = Default::default();
+        let inbox = Self(Arc::new(Shared { queue, bytes, in_hand, spill, ended }));
+        let (tasks, worker) = (parts.tasks.clone(), inbox.clone());
+        tasks.spawn(async move {
+            // Told by a panic too.
+            let _ended = worker.0.ended.clone().drop_guard();
+            worker::run(parts, worker, events).await;
+        });
         inbox
+    }
+
+    /// Resolves when the station has ended: it was stopped, its lease is lost, or it failed.
+    pub async fn ended(&self) {
+        self.0.ended.cancelled().await;
     }
 
     /// Takes over an event that was just committed.

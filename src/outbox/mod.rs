@@ -8,8 +8,10 @@ pub mod pacing;
 mod send;
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 
+use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -142,11 +144,16 @@ impl Outbox {
     fn spawn(&self, conversation: i64, from_database: bool) {
         let outbox = self.clone();
         self.0.tasks.spawn(async move {
-            let held = match outbox.work(conversation, from_database).await {
-                Ok(held) => held,
+            let work = AssertUnwindSafe(outbox.work(conversation, from_database));
+            let held = match work.catch_unwind().await {
+                Ok(Ok(held)) => held,
                 // The lease is lost: whoever has it now finds everything in the database.
-                Err(StoreError::Fenced) => false,
-                Err(error) => {
+                Ok(Err(StoreError::Fenced)) => false,
+                Err(_) => {
+                    tracing::error!(conversation, "an outbox lane panicked; its deliveries are looked up again");
+                    true
+                }
+                Ok(Err(error)) => {
                     tracing::error!(conversation, %error, "an outbox lane stops; its deliveries are looked up again");
                     true
                 }

@@ -5,10 +5,12 @@
 //! writes is tried alone, so that a bad one spoils nobody else's.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
 use tokio::sync::{mpsc, oneshot};
 
@@ -112,7 +114,7 @@ fn gone() -> StoreError {
     StoreError::Unavailable("the writer has stopped".into())
 }
 
-/// Commits `work`, within its time.
+/// Commits `work`, within its time. A panic in it is the data's fault: the writer itself must live on.
 async fn transact<T>(
     db: &DatabaseConnection,
     work: impl AsyncFnOnce(&DatabaseTransaction) -> Result<T, DbErr>,
@@ -123,8 +125,9 @@ async fn transact<T>(
         tx.commit().await?;
         Ok::<_, DbErr>(output)
     };
-    match tokio::time::timeout(COMMIT, all).await {
-        Ok(result) => Ok(result?),
+    match tokio::time::timeout(COMMIT, AssertUnwindSafe(all).catch_unwind()).await {
+        Ok(Ok(result)) => Ok(result?),
+        Ok(Err(_)) => Err(StoreError::Query("writing it panicked".into())),
         Err(_) => Err(StoreError::Unavailable("no commit in time".into())),
     }
 }
@@ -232,4 +235,17 @@ kinds! {
     close_turn: CloseTurn,
     start_attempt: StartAttempt,
     finish_attempt: FinishAttempt,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_write_is_an_error_and_the_connection_serves_on() {
+        let db = sea_orm::Database::connect("sqlite::memory:").await.unwrap();
+        let failed = transact::<()>(&db, async |_| panic!("what data may cause")).await;
+        assert!(matches!(failed, Err(StoreError::Query(_))), "{failed:?}");
+        assert_eq!(transact(&db, async |_| Ok(7)).await.unwrap(), 7);
+    }
 }

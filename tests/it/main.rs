@@ -8,6 +8,7 @@ mod instances;
 mod main_job;
 mod outage;
 mod outbox;
+mod panics;
 mod pg_harness;
 mod routing;
 mod statuses;
