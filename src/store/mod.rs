@@ -64,8 +64,9 @@ impl From<DbErr> for StoreError {
         match &error {
             DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Self::Unavailable(error.to_string()),
             DbErr::Exec(RuntimeErr::SqlxError(e)) | DbErr::Query(RuntimeErr::SqlxError(e)) => match &**e {
-                // Server shutting down (57P0x), too many connections (53xxx), disk full and I/O errors (58xxx; 13 and
-                // 10 on SQLite), lock waits over (5), deadlocks (40xxx): all "later", none "wrong".
+                // Server shutting down (57P0x) or for reading only (25006; 8 on SQLite), too many connections (53xxx),
+                // no memory (7), disk full and I/O errors (58xxx; 13, 14 and 10), lock waits over (5, 6), deadlocks
+                // (40xxx): all "later", none "wrong".
                 sqlx::Error::Database(db) => match db.code().as_deref() {
                     Some(code) if later(code) => Self::Unavailable(error.to_string()),
                     _ => Self::Query(error.to_string()),
@@ -82,10 +83,13 @@ impl From<DbErr> for StoreError {
 }
 
 fn later(code: &str) -> bool {
-    ["57P0", "53", "58", "08", "40", "57014", "55P03", "25P0"]
-        .iter()
-        .any(|prefix| code.len() == 5 && code.starts_with(prefix))
-        || ["5", "6", "10", "13", "14", "517", "261"].contains(&code)
+    // PostgreSQL's codes are five letters or digits, SQLite's numbers are shorter.
+    if code.len() == 5 {
+        let prefixes = ["57P0", "53", "58", "08", "40", "57014", "55P03", "25P0", "25006"];
+        return prefixes.iter().any(|prefix| code.starts_with(prefix));
+    }
+    // The last byte is the error itself, what stands above tells of where it came from.
+    code.parse::<i32>().is_ok_and(|code| [5, 6, 7, 8, 10, 13, 14].contains(&(code & 0xff)))
 }
 
 /// The database, as the rest of the house sees it. Cheap to clone.
@@ -214,4 +218,24 @@ async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
         ..Default::default()
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::later;
+
+    #[test]
+    fn what_passes_is_told_from_what_is_wrong() {
+        // SQLite: busy, busy for long, a snapshot that is too old, I/O errors, disk full, opened for reading only.
+        let sqlite = ["5", "773", "517", "6", "10", "266", "778", "1034", "13", "14", "8", "1032"];
+        // PostgreSQL: shutting down, a standby after a fail-over, no room, deadlock, statement took too long.
+        let postgres = ["57P01", "25006", "53300", "53100", "58030", "08006", "40P01", "57014"];
+        for code in sqlite.into_iter().chain(postgres) {
+            assert!(later(code), "{code}");
+        }
+        // A statement that is wrong, a missing table, a constraint, a text too long, no number at all.
+        for code in ["1", "19", "787", "1299", "25", "42P01", "23505", "23502", "22001", "2500", ""] {
+            assert!(!later(code), "{code}");
+        }
+    }
 }
