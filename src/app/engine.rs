@@ -38,8 +38,8 @@ const GRACE: i64 = 5_000;
 /// How often pending accounts are checked again, and how many.
 const PENDING: Duration = Duration::from_secs(30);
 const PENDING_AT_ONCE: u64 = 20;
-/// How long what is under way may take when the lease is lost.
-const WIND_UP: Duration = Duration::from_secs(20);
+/// How long what is under way may take at the end of a life: shorter than a stop, which is to free what is left.
+const WIND_UP: Duration = Duration::from_secs(9);
 
 /// What the stations are made of.
 #[derive(Clone)]
