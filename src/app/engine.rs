@@ -33,6 +33,8 @@ const HEARTBEAT: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(500);
 /// How often conversations are looked for that have work and nobody who does it.
 const PATROL: Duration = Duration::from_secs(4);
+/// Free conversations taken over at once: many instances share what a dead one left.
+const CLAIM: usize = 500;
 /// Work that is younger is somebody's who is about to do it, in milliseconds.
 const GRACE: i64 = 5_000;
 /// How often pending accounts are checked again, and how many.
@@ -244,10 +246,15 @@ async fn patrol(parts: Parts, unit: Unit) {
 }
 
 async fn search(parts: &Parts, unit: &Unit, older_than: i64) -> Result<(), StoreError> {
-    for id in parts.store.claim_conversations(older_than).await? {
-        unit.conversations.recover(id).await?;
+    loop {
+        let (ids, more) = parts.store.claim_conversations(older_than, CLAIM).await?;
+        for id in ids {
+            unit.conversations.recover(id).await?;
+        }
+        if !more {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 /// Keeps routes fresh.

@@ -296,10 +296,16 @@ impl Store {
         Ok(row.map(Row::into_ref).transpose()?)
     }
 
-    /// Conversations with open work (waiting messages, an open turn, something to send) that nobody holds become
-    /// ours; together with those that are ours anyway and have had open work since before `older_than`.
-    pub async fn claim_conversations(&self, older_than: i64) -> Result<Vec<i64>, StoreError> {
+    /// Up to `limit` conversations with open work (waiting messages, an open turn, something to send) since before
+    /// `older_than` that nobody holds become ours. True: there may be
+    /// more; otherwise they come with those of ours that have such work.
+    pub async fn claim_conversations(
+        &self,
+        older_than: i64,
+        limit: usize,
+    ) -> Result<(Vec<i64>, bool), StoreError> {
         let tx = self.begin().await?;
+        let skip = if self.is_shared() { "for update skip locked" } else { "" };
         let open = "select conversation_id from pending_messages where at < $2 \
                     union select conversation_id from turns where status = 'asking' and created_at < $2 \
                     union select d.conversation_id from deliveries d \
@@ -308,16 +314,20 @@ impl Store {
                         and a.deleted_at is null and a.status in ('active', 'restricted')))";
         let values = [self.instance().into(), older_than.into()];
         let text = format!(
-            "update whatsapp_conversations set owner = $1 where {FREE} and id in ({open}) returning id"
+            "update whatsapp_conversations set owner = $1 where id in (select id from whatsapp_conversations \
+             where {FREE} and id in ({open}) limit {limit} {skip}) returning id"
         );
         let mut rows = tx.query_all_raw(sql::statement(&tx, &text, values.clone())).await?;
         tx.commit().await?;
-        let text = format!("select id from whatsapp_conversations where owner = $1 and id in ({open})");
-        rows.extend(self.read().query_all_raw(sql::statement(self.read(), &text, values)).await?);
+        let more = rows.len() == limit;
+        if !more {
+            let text = format!("select id from whatsapp_conversations where owner = $1 and id in ({open})");
+            rows.extend(self.read().query_all_raw(sql::statement(self.read(), &text, values)).await?);
+        }
         let mut ids = rows.iter().map(|row| row.try_get("", "id")).collect::<Result<Vec<i64>, _>>()?;
         ids.sort_unstable();
         ids.dedup();
-        Ok(ids)
+        Ok((ids, more))
     }
 
     /// Makes one conversation ours if it is free; tells whose it is now.
