@@ -3,7 +3,8 @@
 //! Concurrent misses of one number load once; "nobody's" is remembered too, for a shorter time; the whole is bounded.
 //! A change is seen at once here and within moments elsewhere ([`crate::news`]); the time to live is the backstop.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,8 @@ const MISSING: Duration = Duration::from_secs(5);
 const ASKING: Duration = Duration::from_millis(1_500);
 /// Distinct app secrets tried for a body that names nobody we know.
 const SECRETS: u64 = 256;
+/// Reads of something that changes all the time.
+const TRIES: usize = 4;
 /// What a secret's fingerprint is hashed for; see [`Ring::keyed_hash`].
 const FINGERPRINT: &str = "app-secret";
 /// The same for verify tokens.
@@ -163,7 +166,9 @@ struct Inner {
     numbers: Cache<String, Accounts>,
     businesses: Cache<String, Accounts>,
     everyone: Cache<(), Arc<[SecretString]>>,
-    own_digits: Cache<(), Arc<[String]>>,
+    own_digits: Cache<(), Arc<HashSet<String>>>,
+    /// Counts the changes, so that what was read before one is not kept after it.
+    changes: AtomicU64,
     /// Hash of a verify token → account, as last seen: for when the database is away.
     verify_tokens: RwLock<HashMap<String, i64>>,
 }
@@ -181,6 +186,7 @@ impl Routing {
             businesses: cache(),
             everyone: single().build(),
             own_digits: Cache::builder().max_capacity(1).time_to_live(Duration::from_secs(10)).build(),
+            changes: AtomicU64::new(0),
             verify_tokens: RwLock::default(),
         }))
     }
@@ -192,14 +198,19 @@ impl Routing {
         if let Some(found) = self.remembered(phone_number_id).await {
             return Ok(found);
         }
-        let load = async {
+        let load = async || {
             let mut rows = self.0.store.accounts_of_number(phone_number_id).await?;
             if let Some(number) = self.0.store.number(phone_number_id).await? {
                 rows.retain(|row| row.tenant_id == number.tenant_id);
             }
             self.open(rows).await
         };
-        let loaded = self.0.numbers.try_get_with(phone_number_id.to_owned(), load).await;
+        let before = self.0.changes.load(Ordering::Acquire);
+        let loaded = self.0.numbers.try_get_with(phone_number_id.to_owned(), self.fresh(load)).await;
+        if self.0.changes.load(Ordering::Acquire) != before {
+            // It may have been kept just after the change.
+            self.0.numbers.invalidate(phone_number_id).await;
+        }
         loaded.map_err(|e: Arc<StoreError>| (*e).clone())
     }
 
@@ -210,8 +221,8 @@ impl Routing {
 
     /// The accounts of a WABA, for events that name no number.
     pub async fn accounts_of_business(&self, business_account_id: &str) -> Result<Accounts, StoreError> {
-        let load = async { self.open(self.0.store.accounts_of_business(business_account_id).await?).await };
-        let loaded = self.0.businesses.try_get_with(business_account_id.to_owned(), load).await;
+        let load = async || self.open(self.0.store.accounts_of_business(business_account_id).await?).await;
+        let loaded = self.0.businesses.try_get_with(business_account_id.to_owned(), self.fresh(load)).await;
         loaded.map_err(|e: Arc<StoreError>| (*e).clone())
     }
 
@@ -222,7 +233,7 @@ impl Routing {
 
     /// Every distinct app secret of the accounts, up to a bound.
     pub async fn every_secret(&self) -> Result<Arc<[SecretString]>, StoreError> {
-        let load = async {
+        let load = async || {
             let mut secrets: Vec<SecretString> = Vec::new();
             for row in self.0.store.accounts_with_secrets(SECRETS).await? {
                 // One that cannot be read must not hide the others.
@@ -234,16 +245,15 @@ impl Routing {
             }
             Ok(secrets.into())
         };
-        self.0.everyone.try_get_with((), load).await.map_err(|e: Arc<StoreError>| (*e).clone())
+        self.0.everyone.try_get_with((), self.fresh(load)).await.map_err(|e: Arc<StoreError>| (*e).clone())
     }
 
     /// Whether these digits are one of our own numbers: its messages are never answered, so that bots do not talk to
     /// each other for ever.
     pub async fn is_own_number(&self, digits: &str) -> Result<bool, StoreError> {
-        let load = async { Ok(self.0.store.own_digits().await?.into()) };
-        let own =
-            self.0.own_digits.try_get_with((), load).await.map_err(|e: Arc<StoreError>| (*e).clone())?;
-        Ok(own.iter().any(|number| number == digits))
+        let load = async || Ok(Arc::new(self.0.store.own_digits().await?.into_iter().collect()));
+        let own = self.0.own_digits.try_get_with((), self.fresh(load)).await;
+        Ok(own.map_err(|e: Arc<StoreError>| (*e).clone())?.contains(digits))
     }
 
     /// What a stored event remembers of the secret that verified it.
@@ -274,8 +284,21 @@ impl Routing {
         }
     }
 
+    /// What `load` reads, read again if something changed meanwhile; within bounds, for there may always be a change.
+    async fn fresh<T>(&self, load: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        for _ in 0..TRIES {
+            let before = self.0.changes.load(Ordering::Acquire);
+            let loaded = load().await?;
+            if self.0.changes.load(Ordering::Acquire) == before {
+                return Ok(loaded);
+            }
+        }
+        load().await
+    }
+
     /// Somebody else told that a number's accounts changed.
     pub async fn forget(&self, phone_number_id: &str) {
+        self.0.changes.fetch_add(1, Ordering::AcqRel);
         self.0.numbers.invalidate(phone_number_id).await;
         self.0.businesses.invalidate_all();
         self.0.everyone.invalidate_all();
@@ -284,6 +307,7 @@ impl Routing {
 
     /// Some news was lost.
     pub fn forget_all(&self) {
+        self.0.changes.fetch_add(1, Ordering::AcqRel);
         self.0.numbers.invalidate_all();
         self.0.businesses.invalidate_all();
         self.0.everyone.invalidate_all();
