@@ -3,6 +3,8 @@
 //! Concurrent misses of one number load once; "nobody's" is remembered too, for a shorter time; the whole is bounded.
 //! A change is seen at once here and within moments elsewhere ([`crate::news`]); the time to live is the backstop.
 
+mod account;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
@@ -19,7 +21,6 @@ use crate::responder::Settings;
 use crate::secret::{self, Ring, SecretError};
 use crate::store::accounts::Account as Row;
 use crate::store::chatbots::Chatbot;
-use crate::store::messages::Place;
 use crate::store::{Store, StoreError};
 
 /// Numbers kept in memory.
@@ -38,111 +39,8 @@ const FINGERPRINT: &str = "app-secret";
 /// The same for verify tokens.
 pub const VERIFY_TOKEN: &str = "verify-token";
 
-/// What an account may do now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// Everything.
-    Active,
-    /// Graph has not confirmed it yet: what arrives is parked.
-    Pending,
-    /// Switched off, or deleted.
-    Inactive,
-    /// Messages are answered; the answers wait for a new token.
-    TokenInvalid,
-    /// Meta limits it; we try.
-    Restricted,
-}
-
-impl Status {
-    /// Reads the stored word; anything unknown is off.
-    pub fn parse(word: &str) -> Self {
-        match word {
-            "active" => Self::Active,
-            "pending" => Self::Pending,
-            "token_invalid" => Self::TokenInvalid,
-            "restricted" => Self::Restricted,
-            _ => Self::Inactive,
-        }
-    }
-
-    /// Whether messages are appended and answered.
-    pub fn takes_messages(self) -> bool {
-        matches!(self, Self::Active | Self::Restricted | Self::TokenInvalid)
-    }
-
-    /// Whether anything may be sent.
-    pub fn may_send(self) -> bool {
-        matches!(self, Self::Active | Self::Restricted)
-    }
-}
-
-/// How a chatbot's answers to a shared number are treated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Sent.
-    All,
-    /// Sent; the others of the number are shadows.
-    Primary,
-    /// Asked and stored, never sent.
-    Shadow,
-}
-
-/// An account, ready to be used: secrets open, chatbot at hand.
-#[derive(Debug)]
-pub struct Account {
-    /// Its id and the names its rows carry.
-    pub place: Place,
-    /// What it may do.
-    pub status: Status,
-    /// Deleted: known only so that its events are parked and not called unroutable.
-    pub deleted: bool,
-    /// What happens to answers.
-    pub mode: Mode,
-    /// The token as it is stored: tells whether it has changed since.
-    pub sealed_token: String,
-    /// What Graph wants to see.
-    pub credentials: Credentials,
-    /// Its own app secrets, current and previous; empty: the platform's serve.
-    pub secrets: Vec<SecretString>,
-    fingerprints: Vec<String>,
-    /// Who answers.
-    pub chatbot: Bot,
-}
-
-/// A chatbot's settings, ready to be used.
-#[derive(Debug)]
-#[allow(missing_docs)] // the fields of a chatbot as product and API name them
-pub struct Bot {
-    pub id: String,
-    pub api_key: Option<SecretString>,
-    pub responder: Settings,
-    pub coalesce: Duration,
-    pub coalesce_max: Duration,
-    pub history_limit: usize,
-    pub fallback_text: Option<String>,
-    pub typing: bool,
-    pub paused: bool,
-}
-
-impl Account {
-    /// Whether a body verified by this secret may speak for this account. An account with its own secret accepts
-    /// nothing else; the platform's secrets serve those without.
-    pub fn accepts(&self, verified_by: &str, by_platform: bool) -> bool {
-        if self.secrets.is_empty() { by_platform } else { self.fingerprints.iter().any(|f| f == verified_by) }
-    }
-
-    /// Whether its answers are kept to ourselves: its own wish, or because another is the number's primary.
-    pub fn is_shadow(&self, all: &[Arc<Account>]) -> bool {
-        let primary_elsewhere = || {
-            all.iter().any(|a| {
-                a.mode == Mode::Primary
-                    && a.place.account_id != self.place.account_id
-                    && a.status.takes_messages()
-            })
-        };
-        self.mode == Mode::Shadow || (self.mode == Mode::All && primary_elsewhere())
-    }
-}
+pub use account::{Account, Bot, Mode, Status};
+use account::{place, unreadable};
 
 /// The accounts of one number.
 pub type Accounts = Arc<[Arc<Account>]>;
@@ -198,7 +96,7 @@ impl Routing {
         if let Some(found) = self.remembered(phone_number_id).await {
             return Ok(found);
         }
-        let load = async || {
+        let load = || async {
             let mut rows = self.0.store.accounts_of_number(phone_number_id).await?;
             if let Some(number) = self.0.store.number(phone_number_id).await? {
                 rows.retain(|row| row.tenant_id == number.tenant_id);
@@ -221,7 +119,8 @@ impl Routing {
 
     /// The accounts of a WABA, for events that name no number.
     pub async fn accounts_of_business(&self, business_account_id: &str) -> Result<Accounts, StoreError> {
-        let load = async || self.open(self.0.store.accounts_of_business(business_account_id).await?).await;
+        let load =
+            || async { self.open(self.0.store.accounts_of_business(business_account_id).await?).await };
         let loaded = self.0.businesses.try_get_with(business_account_id.to_owned(), self.fresh(load)).await;
         loaded.map_err(|e: Arc<StoreError>| (*e).clone())
     }
@@ -233,7 +132,7 @@ impl Routing {
 
     /// Every distinct app secret of the accounts, up to a bound.
     pub async fn every_secret(&self) -> Result<Arc<[SecretString]>, StoreError> {
-        let load = async || {
+        let load = || async {
             let mut secrets: Vec<SecretString> = Vec::new();
             for row in self.0.store.accounts_with_secrets(SECRETS).await? {
                 // One that cannot be read must not hide the others.
@@ -251,7 +150,7 @@ impl Routing {
     /// Whether these digits are one of our own numbers: its messages are never answered, so that bots do not talk to
     /// each other for ever.
     pub async fn is_own_number(&self, digits: &str) -> Result<bool, StoreError> {
-        let load = async || Ok(Arc::new(self.0.store.own_digits().await?.into_iter().collect()));
+        let load = || async { Ok(Arc::new(self.0.store.own_digits().await?.into_iter().collect())) };
         let own = self.0.own_digits.try_get_with((), self.fresh(load)).await;
         Ok(own.map_err(|e: Arc<StoreError>| (*e).clone())?.contains(digits))
     }
@@ -285,7 +184,10 @@ impl Routing {
     }
 
     /// What `load` reads, read again if something changed meanwhile; within bounds, for there may always be a change.
-    async fn fresh<T>(&self, load: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    async fn fresh<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        load: impl Fn() -> F,
+    ) -> Result<T, StoreError> {
         for _ in 0..TRIES {
             let before = self.0.changes.load(Ordering::Acquire);
             let loaded = load().await?;
@@ -406,43 +308,9 @@ pub fn chatbot_key_place(tenant: &str, chatbot: &str) -> secret::Place {
     secret::Place::new(&TenantId::trusted(tenant), "chatbots", "api_key", chatbot)
 }
 
-fn place(row: &Row) -> Place {
-    Place {
-        account_id: row.id,
-        tenant_id: row.tenant_id.clone(),
-        chatbot_id: row.chatbot_id.clone(),
-        phone_number_id: row.phone_number_id.clone(),
-        scope: row.business_account_id.clone(),
-    }
-}
-
 fn complain(row: &Row, error: &SecretError) {
     tracing::error!(account = row.id, tenant = row.tenant_id, %error,
         "an account's secrets cannot be read: it counts as inactive until SWITCHBOARD_KEYS has their key");
-}
-
-fn unreadable(row: Row) -> Account {
-    Account {
-        sealed_token: row.access_token.clone(),
-        place: place(&row),
-        status: Status::Inactive,
-        deleted: false,
-        mode: Mode::Shadow,
-        credentials: Credentials { token: String::new().into(), app_secret: None },
-        secrets: Vec::new(),
-        fingerprints: Vec::new(),
-        chatbot: Bot {
-            id: row.chatbot_id,
-            api_key: None,
-            responder: Settings::default(),
-            coalesce: Duration::ZERO,
-            coalesce_max: Duration::ZERO,
-            history_limit: 0,
-            fallback_text: None,
-            typing: false,
-            paused: true,
-        },
-    }
 }
 
 fn millis(ms: i64) -> Duration {
