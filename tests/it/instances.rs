@@ -196,3 +196,71 @@ on_both_databases! {
         store.close().await;
     }
 }
+
+/// The account was read, its chatbot was not yet: a change that comes just then must not be undone by what was read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_route_read_before_a_change_is_not_kept_after_it() {
+    use sea_orm::{ConnectionTrait, Database, TransactionTrait};
+    let Some(db) = Db::postgres().await else { return };
+    let world = World::new(db);
+    let service = world.start().await;
+    let id = service.onboard(Onboard::default()).await;
+    let database = Database::connect(world.db.url()).await.unwrap();
+    let lock = database.begin().await.unwrap();
+    lock.execute_unprepared("lock table chatbots in access exclusive mode").await.unwrap();
+    let routing = service.running.routing.clone();
+    let reading = tokio::spawn(async move { routing.accounts(SHOP).await });
+    let waits =
+        "select query from pg_stat_activity where wait_event_type = 'Lock' and query like '%chatbots%'";
+    service.wait_until("the reader waits", async || !world.db.texts(waits).await.is_empty()).await;
+    service.change_account(id, |account| account.status = "restricted".into()).await;
+    lock.commit().await.unwrap();
+    reading.await.unwrap().unwrap();
+    let status = service.running.routing.accounts(SHOP).await.unwrap()[0].status;
+    assert_eq!(status, Status::Restricted);
+    service.running.stop().await;
+}
+
+on_both_databases! {
+    /// A stop during a long call: what was owned is free, although the call is not over.
+    async fn whoever_is_stopped_leaves_in_time(db: Db) {
+        let world = World::new(db);
+        let service = world.start().await;
+        service.onboard(Onboard::default()).await;
+        world.responder.behave(None, Answer::Echo.after(Duration::from_secs(60)));
+        service.text(SHOP, ANNA, "#000").await;
+        world.responder.wait_for(1, SOON).await;
+        let began = Instant::now();
+        service.running.stop().await;
+        assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
+        assert_eq!(world.db.texts("select name from instances").await, [""; 0]);
+    }
+}
+
+on_both_databases! {
+    /// A little at a time: the other survivors want their part of what a dead instance left.
+    async fn what_a_dead_instance_left_is_taken_over_in_steps(db: Db) {
+        let world = World::new(db);
+        let service = world.start().await;
+        service.onboard(Onboard { change: |bot| bot.typing = false, ..Onboard::default() }).await;
+        world.responder.behave(None, Answer::Echo.after(Duration::from_secs(60)));
+        for n in 0..5 {
+            service.text(SHOP, &person(n), "#000").await;
+        }
+        world.responder.wait_for(5, SOON).await;
+        service.running.stop().await;
+        let store = Store::open(&Location::parse(&world.db.url()).unwrap()).await.unwrap();
+        let (one, two) = (store.join("one").await.unwrap(), &store);
+        let (first, more) = one.claim_conversations(i64::MAX, 3).await.unwrap();
+        assert_eq!((first.len(), more), (3, true));
+        if two.is_shared() {
+            let (second, more) = two.join("two").await.unwrap().claim_conversations(i64::MAX, 3).await.unwrap();
+            assert_eq!((second.len(), more), (2, false));
+            assert!(second.iter().all(|id| !first.contains(id)));
+        } else {
+            let (rest, more) = one.claim_conversations(i64::MAX, 3).await.unwrap();
+            assert_eq!((rest.len(), more), (5, false), "the rest, and all that is ours");
+        }
+        store.close().await;
+    }
+}
