@@ -266,6 +266,7 @@ pub fn parcels(conversation: &ConversationRef, enqueued: Enqueued, reply: Reply)
             recipient: reply.recipient.clone(),
             text,
             attempts: 0,
+            next_at: 0,
         })
         .collect()
 }

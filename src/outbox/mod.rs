@@ -44,6 +44,8 @@ pub struct Parcel {
     pub text: String,
     /// Tries so far.
     pub attempts: i64,
+    /// Not to be sent before, Unix milliseconds.
+    pub next_at: i64,
 }
 
 /// The station. Cheap to clone.
@@ -283,5 +285,6 @@ fn parcel(row: Delivery, phone_number_id: String) -> Option<Parcel> {
         recipient: serde_json::from_str(&row.recipient).ok()?,
         text: row.text,
         attempts: row.attempts,
+        next_at: row.next_at,
     })
 }

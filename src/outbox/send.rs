@@ -59,7 +59,8 @@ impl Outbox {
         };
         let pair = format!("{}/{conversation}", parcel.phone_number_id);
         let now = self.0.clock.now_ms();
-        let wait = self.0.pacing.wait(&parcel.phone_number_id, now).max(self.0.pacing.wait(&pair, now));
+        let paced = self.0.pacing.wait(&parcel.phone_number_id, now).max(self.0.pacing.wait(&pair, now));
+        let wait = paced.max(parcel.next_at.saturating_sub(now));
         if wait > 0 {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(wait.unsigned_abs())) => {}

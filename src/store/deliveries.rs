@@ -110,13 +110,15 @@ impl Write for FinishAttempt {
              detail = v.column6 from {rows} where attempts.id = v.column1"
         );
         tx.execute_raw(sql::statement(tx, &text, values.clone())).await?;
-        // A status that overtook this answer stands; it knows more.
+        // A status that overtook this answer stands; it knows more. So does a later attempt.
         let text = format!(
             "update deliveries set status = v.column7, reason = v.column8, code = v.column5, detail = v.column6, \
              wamid = coalesce(v.column4, deliveries.wamid), next_at = v.column9, \
              sent_at = case when v.column7 = 'sent' then v.column10 else deliveries.sent_at end, \
              failed_at = case when v.column7 in ('failed', 'dead') then v.column10 else deliveries.failed_at end \
-             from {rows} where deliveries.id = v.column2 and deliveries.status in ('sending', 'unknown')"
+             from {rows} where deliveries.id = v.column2 and deliveries.status in ('sending', 'unknown') \
+             and v.column1 = (select id from attempts where delivery_id = deliveries.id \
+                 order by started_at desc, id desc limit 1)"
         );
         tx.execute_raw(sql::statement(tx, &text, values)).await?;
         statuses::apply_early(tx, group).await?;
@@ -271,8 +273,8 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Queues a delivery again by a person's wish, and with it the later parts that were not sent because of it. False
-    /// if it stands in none of `from`, or is waiting without any hindrance.
+    /// Queues a delivery again by a person's wish, with all its tries, and with it the later parts that were not sent
+    /// because of it. False if it stands in none of `from`, or is waiting without any hindrance.
     pub async fn retry_delivery(
         &self,
         tenant: &str,
@@ -281,7 +283,8 @@ impl Store {
         now: i64,
     ) -> Result<bool, StoreError> {
         let tx = self.begin().await?;
-        let queued = "set status = 'queued', reason = null, code = null, detail = null, failed_at = null, next_at = $1";
+        let queued = "set status = 'queued', reason = null, code = null, detail = null, failed_at = null, next_at = $1, \
+                      attempts = 0";
         let text = format!(
             "update deliveries {queued} where tenant_id = $2 and id = $3 and status in ({}) \
              and (status <> 'queued' or reason is not null) returning message_id, part",

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use switchboard::message::DeliveryStatus;
+use switchboard::news::News;
 use switchboard::routing::sealed_place;
 use switchboard::sandbox::graph::{Fault, Rule};
 use switchboard::sandbox::response_api::Answer;
+use switchboard::store::deliveries::{FinishAttempt, StartAttempt};
+use uuid::Uuid;
 
 use crate::harness::{HELP, Onboard, SHOP, SOON, Service, World, token};
 use crate::on_both_databases;
@@ -190,10 +194,68 @@ on_both_databases! {
         world.responder.wait_for(2, SOON).await;
         service.running.stop().await;
         let service = world.start().await;
+        let due: i64 = world.db.texts("select cast(next_at as text) from deliveries order by id limit 1").await[0].parse().unwrap();
         let sent = world.graph.wait_for_sent(2, SOON).await;
         service.settle().await;
+        assert!(sent[0].at_ms >= due, "{} ms too early", due - sent[0].at_ms);
         assert!(sent[0].text().contains("first") && sent[1].text().contains("second"));
         assert_eq!(world.db.texts(DELIVERIES).await, ["sent - -"; 2]);
+        service.running.stop().await;
+    }
+}
+
+on_both_databases! {
+    /// A person's wish is a new start: it has as many tries as the first time.
+    async fn what_is_dead_has_all_its_tries_when_a_person_wants_it(db: Db) {
+        let (world, service, _) = quiet(db).await;
+        world.graph.stop().await;
+        service.text(SHOP, ANNA, "Given up").await;
+        let store = &service.running.store;
+        let dead = async || world.db.texts(DELIVERIES).await == ["dead graph_unreachable -"];
+        service.wait_until("dead", dead).await;
+        assert!(store.retry_delivery("default", 1, &[DeliveryStatus::Dead], 0).await.unwrap());
+        service.running.news.tell(News::Work).await.unwrap();
+        service.wait_until("tried again", async || world.db.texts(ATTEMPTS).await.len() > 5).await;
+        service.wait_until("dead again", dead).await;
+        assert_eq!(world.db.texts(ATTEMPTS).await, ["not_sent -"; 10]);
+        service.running.stop().await;
+    }
+}
+
+on_both_databases! {
+    /// An attempt that was given up and ends late is recorded, and does not speak for the one that followed it.
+    async fn a_late_end_of_an_earlier_attempt_changes_nothing(db: Db) {
+        let (world, service, _) = quiet(db).await;
+        service.text(SHOP, ANNA, "Hello").await;
+        world.graph.wait_for_sent(1, SOON).await;
+        service.settle().await;
+        let (store, stations) = (&service.running.store, service.running.store.stations());
+        let attempts: Vec<Uuid> = (0..2).map(|_| Uuid::now_v7()).collect();
+        for (attempt_id, now) in attempts.iter().zip([i64::MAX - 1, i64::MAX]) {
+            world.db.texts("update deliveries set status = 'queued' returning status").await;
+            let start = StartAttempt { delivery_id: 1, attempt_id: *attempt_id, now };
+            assert!(stations.write(start).await.unwrap());
+        }
+        let finish = |n: usize, status| FinishAttempt {
+            attempt_id: attempts[n],
+            delivery_id: 1,
+            account_id: 1,
+            outcome: "refused",
+            wamid: None,
+            code: None,
+            detail: None,
+            status,
+            reason: Some("bad_request"),
+            next_at: 0,
+            now: 0,
+        };
+        stations.write(finish(0, DeliveryStatus::Failed)).await.unwrap();
+        let delivery = async || store.delivery("default", 1).await.unwrap().unwrap();
+        assert_eq!(delivery().await.status, "sending");
+        stations.write(finish(1, DeliveryStatus::Failed)).await.unwrap();
+        assert_eq!(delivery().await.status, "failed");
+        let outcomes = world.db.texts("select outcome from attempts order by started_at").await;
+        assert_eq!(outcomes, ["accepted", "refused", "refused"]);
         service.running.stop().await;
     }
 }
