@@ -215,7 +215,7 @@ async fn hand(parts: &Parts, conversation: &ConversationRef, until: Option<i64>)
 /// Every chatbot of the thread is to notice.
 async fn tell(parts: &Parts, conversation: &ConversationRef) -> Result<(), StoreError> {
     for id in parts.store.conversations_of_thread(conversation.thread_id).await? {
-        parts.stations.nudge(&parts.news, id).await;
+        parts.nudge(id).await;
     }
     Ok(())
 }

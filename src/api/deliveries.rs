@@ -211,7 +211,7 @@ pub async fn retry(caller: Replier, parts: web::Data<Parts>, id: web::Path<Strin
             "Only what failed, is dead, unknown or held up can be tried again, and one turn at a time.";
         return Err(ApiError::new(Code::WrongState, detail));
     }
-    parts.stations.nudge(&parts.news, conversation).await;
+    parts.nudge(conversation).await;
     let thing = match thing {
         Thing::Turn(turn) => Thing::Turn(Turn { status: "asking".to_owned(), reason: None, ..turn }),
         Thing::Message(delivery) => find(&caller, &parts, &DeliveryId(delivery.id).to_string()).await?,

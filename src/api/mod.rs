@@ -74,17 +74,26 @@ impl Stations {
     pub fn get(&self) -> Option<Conversations> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
 
+impl Parts {
     /// There is new work of a conversation in the database: see [`Conversations::nudge`]. Never fails: work that
     /// nobody was told of is found by those who look for it.
-    pub async fn nudge(&self, news: &Newsroom, id: i64) {
-        let told: Result<(), StoreError> = match self.get() {
-            Some(conversations) => conversations.nudge(news, id).await,
-            None => news.tell(News::Work).await,
+    pub async fn nudge(&self, id: i64) {
+        let told = match self.stations.get() {
+            Some(conversations) => conversations.nudge(&self.news, id).await,
+            None => self.tell_owner(id).await,
         };
         if let Err(error) = told {
             tracing::warn!(conversation = id, %error, "new work will be noticed later");
         }
+    }
+
+    /// Where nobody works: the conversation's owner has an older memory of it than the database.
+    async fn tell_owner(&self, id: i64) -> Result<(), StoreError> {
+        let owner = self.store.claim_conversation(id).await?;
+        let news = owner.map_or(News::Work, |owner| News::Conversations { owner, ids: vec![id] });
+        self.news.tell(news).await
     }
 }
 

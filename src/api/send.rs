@@ -89,7 +89,7 @@ pub async fn send(
     let place = sending_place(&account)?;
     let conversation = parts.store.open_conversation(&place, &sender, parts.clock.now_ms()).await?;
     let queued = enqueue(&parts, &place, &conversation, "api", words.unwrap_or_default()).await?;
-    parts.stations.nudge(&parts.news, conversation.id).await;
+    parts.nudge(conversation.id).await;
     answer::success(StatusCode::ACCEPTED, "Message queued", queued)
 }
 

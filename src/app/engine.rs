@@ -233,7 +233,12 @@ async fn patrol(parts: Parts, unit: Unit) {
                             }
                         }
                     }
-                    Ok(News::Work | News::Lost) | Err(broadcast::error::RecvError::Lagged(_)) => {
+                    Ok(News::Work) => {
+                        grace = 0;
+                        break;
+                    }
+                    Ok(News::Lost) | Err(broadcast::error::RecvError::Lagged(_)) => {
+                        unit.conversations.forget_all();
                         grace = 0;
                         break;
                     }

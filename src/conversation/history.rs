@@ -41,6 +41,10 @@ impl Memory {
         self.tails.invalidate(&id);
     }
 
+    pub fn forget_all(&self) {
+        self.tails.invalidate_all();
+    }
+
     /// Adds an entry, if the conversation is remembered; otherwise it is read with the rest when needed.
     pub fn add(&self, id: i64, role: Role, content: &str) {
         if let Some(tail) = self.tails.get(&id) {

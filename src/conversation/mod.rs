@@ -149,6 +149,12 @@ impl Conversations {
         }
     }
 
+    /// Some news was lost: any of them may have been changed.
+    pub fn forget_all(&self) {
+        self.0.memory.forget_all();
+        self.lock().values_mut().for_each(|live| live.cold = true);
+    }
+
     /// Conversations at work.
     pub fn busy(&self) -> usize {
         self.lock().len()

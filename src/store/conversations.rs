@@ -110,16 +110,18 @@ pub(super) async fn resolve(
     Ok(homes)
 }
 
-/// Claims what is free of these; tells the owners of all.
+/// Claims what is free of these, unless nobody works here; tells the living owners.
 async fn claim(tx: &DatabaseTransaction, instance: i64, ids: &[i64]) -> Result<HashMap<i64, i64>, DbErr> {
-    if ids.is_empty() || instance == 0 {
+    if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let among = sql::among(tx, 2, "bigint");
-    let text = format!("update whatsapp_conversations set owner = $1 where {FREE} and id {among}");
-    tx.execute_raw(sql::statement(tx, &text, [instance.into(), sql::json(ids)])).await?;
-    let text =
-        format!("select id, owner from whatsapp_conversations where id {}", sql::among(tx, 1, "bigint"));
+    if instance != 0 {
+        let among = sql::among(tx, 2, "bigint");
+        let text = format!("update whatsapp_conversations set owner = $1 where {FREE} and id {among}");
+        tx.execute_raw(sql::statement(tx, &text, [instance.into(), sql::json(ids)])).await?;
+    }
+    let among = sql::among(tx, 1, "bigint");
+    let text = format!("select id, owner from whatsapp_conversations where not {FREE} and id {among}");
     let rows = tx.query_all_raw(sql::statement(tx, &text, [sql::json(ids)])).await?;
     rows.iter().map(|row| Ok((row.try_get("", "id")?, row.try_get("", "owner")?))).collect()
 }
@@ -330,7 +332,7 @@ impl Store {
         Ok((ids, more))
     }
 
-    /// Makes one conversation ours if it is free; tells whose it is now.
+    /// Makes one conversation ours if it is free and we work; tells whose it is now.
     pub async fn claim_conversation(&self, id: i64) -> Result<Option<i64>, StoreError> {
         let tx = self.begin().await?;
         let owners = claim(&tx, self.instance(), &[id]).await?;

@@ -277,7 +277,7 @@ impl Api {
         let appends = accounts.iter().map(append).collect();
         let process = Process { event_id, appends, statuses: Vec::new(), end: End::Done, now };
         for appended in self.parts.store.stations().write(process).await.unwrap().into_iter().flatten() {
-            self.parts.stations.nudge(&self.parts.news, appended.conversation.id).await;
+            self.parts.nudge(appended.conversation.id).await;
         }
     }
 

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
+use switchboard::app::{self, Options, Role};
+use switchboard::config::Config;
 use switchboard::routing::Status;
 use switchboard::sandbox::response_api::Answer;
 use switchboard::sandbox::webhook::text_body;
 use switchboard::store::deliveries::StartAttempt;
 use switchboard::store::{Location, Store, StoreError, migrate_up};
 
-use crate::harness::{Db, Onboard, SHOP, SOON, Service, World};
+use crate::harness::{ADMIN_KEY, Db, Onboard, SHOP, SOON, Service, World};
 use crate::on_both_databases;
 
 const ANNA: &str = "15551230001";
@@ -263,4 +265,40 @@ on_both_databases! {
         }
         store.close().await;
     }
+}
+
+/// One takes in and serves the API, the other works: what a person says through the first, the second knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_persons_reply_through_another_instance_is_history_at_once() {
+    let Some(db) = Db::postgres().await else { return };
+    let world = World::new(db);
+    let worker = world.start().await;
+    let config = Config::load(&world.variables()).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let options = Options { role: Role::Web, clock: world.clock.clone(), ..Options::default() };
+    let web = app::start(&config, listener, options).await.unwrap();
+    worker.onboard(Onboard { change: |bot| bot.typing = false, ..Onboard::default() }).await;
+    worker.text(SHOP, ANNA, "#000").await;
+    world.graph.wait_for_sent(1, SOON).await;
+
+    let api = switchboard::runtime::http_client(SOON).build().unwrap();
+    let call = async |path: &str, body: serde_json::Value| {
+        let url = format!("{}/api/v1/conversations{path}", web.url());
+        let request = if body.is_null() { api.get(url) } else { api.post(url).json(&body) };
+        let answer = request.bearer_auth(ADMIN_KEY).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        answer.json::<serde_json::Value>().await.unwrap()
+    };
+    let list = call("", serde_json::Value::Null).await;
+    let id = list["data"][0]["id"].as_str().unwrap().to_owned();
+    call(&format!("/{id}/messages"), serde_json::json!({"text": "A person speaks"})).await;
+    world.graph.wait_for_sent(2, SOON).await;
+    call(&format!("/{id}/hand-back"), serde_json::json!({})).await;
+    worker.text(SHOP, ANNA, "#001").await;
+    world.graph.wait_for_sent(3, SOON).await;
+    let asked = world.responder.received().pop().unwrap().history();
+    let words: Vec<&str> = asked.iter().map(|(_, words)| words.as_str()).collect();
+    assert_eq!((words.len(), words[2]), (4, "A person speaks"), "{words:?}");
+    web.stop().await;
+    worker.running.stop().await;
 }
