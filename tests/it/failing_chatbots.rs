@@ -162,6 +162,10 @@ on_both_databases! {
         let sent = world.graph.wait_for_sent(110, SOON).await;
         assert!(sent[..10].iter().all(|s| s.phone_number_id == HELP));
         service.settle().await;
+        let other = "select status || ' ' || coalesce(reason, '-') || ' ' || coalesce(detail, '-') from deliveries where status <> 'sent' \
+                     union all select 'turn ' || status || ' ' || coalesce(reason, '-') from turns where status <> 'answered' \
+                     union all select 'waits' from pending_messages";
+        assert_eq!(world.db.texts(other).await, [""; 0]);
         assert_eq!(world.graph.sent_count(), 110);
         service.running.stop().await;
     }

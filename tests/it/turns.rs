@@ -118,7 +118,9 @@ on_both_databases! {
         service.text(SHOP, ANNA, "Hello").await;
         world.graph.wait_for_sent(2, SOON).await;
         service.settle().await;
-        world.responder.next(Some("first"), [Answer::Handoff("A person will help".into())]);
+        // Late, so that the other chatbot is asked before a person has the thread.
+        let late = Answer::Handoff("A person will help".into()).after(Duration::from_millis(1_500));
+        world.responder.next(Some("first"), [late]);
         service.text(SHOP, ANNA, "A person, please").await;
         world.graph.wait_for_sent(4, SOON).await;
         service.settle().await;
