@@ -94,7 +94,8 @@ pub fn http_client(total: Duration) -> reqwest::ClientBuilder {
         .tcp_nodelay(true)
         // Below the 60 s after which common load balancers silently drop an idle connection.
         .pool_idle_timeout(Duration::from_secs(50))
-        .pool_max_idle_per_host(64)
+        // As many as may be talking at once: whatever is over this is closed after each call and opened for the next.
+        .pool_max_idle_per_host(1024)
 }
 
 /// How a program ends: first everybody drains (takes no new work, finishes what is in hand), then all stop.

@@ -226,7 +226,8 @@ impl Verified {
         let rows: Vec<Accept> = changes.into_iter().map(|c| self.row(c, unreadable.clone(), now)).collect();
         let (mut elsewhere, mut failed, mut repeated) = (false, None, Vec::new());
         let writes = rows.iter().map(|row| door.0.store.door().try_write(row.clone()));
-        for (row, written) in rows.iter().zip(join_all(writes).await) {
+        let written = join_all(writes).await;
+        for (row, written) in rows.into_iter().zip(written) {
             // One that failed fails the body, but what is stored will not come in again.
             let id = match written {
                 Ok(id) => id,
@@ -237,7 +238,7 @@ impl Verified {
             };
             metrics::counter!(metric::EVENTS, "new" => if id.is_some() { "yes" } else { "no" }).increment(1);
             match (id, door.inbox()) {
-                (Some(id), Some(inbox)) if unreadable.is_none() => inbox.hand_on(event(id, row.clone())),
+                (Some(id), Some(inbox)) if unreadable.is_none() => inbox.hand_on(event(id, row)),
                 (Some(_), None) => elsewhere = true,
                 (None, Some(_)) => repeated.push(row.digest),
                 _ => {}

@@ -231,6 +231,7 @@ fn press(effort: &Effort, servers: &[&Server]) -> Press {
         seconds: effort.seconds,
         customers: CONNECTIONS,
         conversations: 16,
+        in_a_row: 2,
         replies: 0,
         rate: 0.0,
         run: 0,
@@ -344,15 +345,16 @@ async fn replies(effort: &Effort, report: &mut Report) -> Result<(), Failure> {
 
 /// 2,000 conversations whose responder takes two seconds.
 async fn in_flight(effort: &Effort, report: &mut Report) -> Result<(), Failure> {
-    const COUNT: usize = 2_000;
+    const COUNT: usize = 32 * CONNECTIONS;
     let (db, mut world) = (Db::sqlite().await?, World::start()?);
     let (server, _) = Server::ours(&db.url(), &world.url, "all").await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let idle = server.resident().0;
+    // Over as many connections as Meta may have; each waits for the replies of its own conversations.
     let order = Press {
-        customers: COUNT,
-        replies: 1,
-        conversations: 1,
+        replies: COUNT / CONNECTIONS,
+        conversations: COUNT / CONNECTIONS,
+        in_a_row: 1,
         size: 0,
         think_ms: 2_000,
         ..press(effort, &[&server])

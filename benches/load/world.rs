@@ -25,9 +25,6 @@ use super::{APP_SECRET, NUMBERS, number};
 
 /// An answer or a reply that takes longer is lost.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Messages in a row to one conversation before a customer turns to the next.
-const RUN: usize = 2;
-
 /// What the customers are to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Press {
@@ -39,6 +36,8 @@ pub struct Press {
     pub customers: usize,
     /// Conversations of each of them.
     pub conversations: usize,
+    /// Messages to one conversation before the next has its turn.
+    pub in_a_row: usize,
     /// 0: a message is done when it is acknowledged. Otherwise when its reply is out; so many may be on their way
     /// for each customer, each posted after the one before was acknowledged.
     pub replies: usize,
@@ -240,7 +239,7 @@ async fn customer(
             tokio::time::sleep(early).await;
             since = Instant::now();
         }
-        let person = me + order.customers * (turn / RUN % order.conversations);
+        let person = me + order.customers * (turn / order.in_a_row % order.conversations);
         let text = body.fill(order, person, n);
         let (reply, mut heard) = oneshot::channel();
         if order.replies > 0 {

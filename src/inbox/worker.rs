@@ -193,7 +193,7 @@ fn hand_on(
 ) {
     for (append, appended) in job.appends.into_iter().zip(appended) {
         let Some(appended) = appended else { continue };
-        metrics::counter!(metric::MESSAGES, "direction" => "in", "chatbot" => append.place.chatbot_id)
+        metrics::counter!(metric::MESSAGES, "direction" => "in", "chatbot" => append.place.chatbot_id.clone())
             .increment(1);
         if !appended.mine {
             elsewhere.extend(appended.owner.map(|owner| (owner, Vec::new())));

@@ -63,7 +63,7 @@ pub enum Mode {
 #[derive(Debug)]
 pub struct Account {
     /// Its id and the names its rows carry.
-    pub place: Place,
+    pub place: Arc<Place>,
     /// What it may do.
     pub status: Status,
     /// Deleted: known only so that its events are parked and not called unroutable.
@@ -116,14 +116,14 @@ impl Account {
     }
 }
 
-pub(super) fn place(row: &Row) -> Place {
-    Place {
+pub(super) fn place(row: &Row) -> Arc<Place> {
+    Arc::new(Place {
         account_id: row.id,
         tenant_id: row.tenant_id.clone(),
         chatbot_id: row.chatbot_id.clone(),
         phone_number_id: row.phone_number_id.clone(),
         scope: row.business_account_id.clone(),
-    }
+    })
 }
 
 /// An account whose secrets no key opens: it hears nothing and says nothing.

@@ -1,6 +1,7 @@
 //! Station 2's rows: messages of both directions, and those that wait for a turn.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
 use uuid::Uuid;
@@ -13,7 +14,7 @@ use crate::message::Inbound;
 #[derive(Debug, Clone)]
 pub struct Append {
     /// Whose it is.
-    pub place: Place,
+    pub place: Arc<Place>,
     /// The message.
     pub message: Inbound,
     /// The conversation, when it is known to be ours already.

@@ -2,6 +2,7 @@
 //! sent.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, Value};
 use uuid::Uuid;
@@ -18,7 +19,7 @@ pub struct OpenTurn {
     /// UUIDv7; the `Idempotency-Key` of the call.
     pub turn_id: Uuid,
     /// Whose turn it is.
-    pub place: Place,
+    pub place: Arc<Place>,
     /// In which conversation.
     pub conversation_id: i64,
     /// Its thread.
@@ -161,7 +162,7 @@ pub struct CloseTurn {
     /// The turn.
     pub turn_id: Uuid,
     /// Whose turn it is.
-    pub place: Place,
+    pub place: Arc<Place>,
     /// In which conversation.
     pub conversation_id: i64,
     /// How it ended.
