@@ -26,6 +26,9 @@ impl Serve {
         config.check(variables)?;
         let format = if config.is_production() { Format::Json } else { Format::Text };
         telemetry::init(format, config.operations.rust_log.as_deref())?;
+        for name in config.unused() {
+            tracing::warn!("{name} is set, but this version does not use it yet");
+        }
         let address = (config.server.host, config.server.port);
         let listener = TcpListener::bind(address)
             .map_err(|e| format!("cannot listen on {}:{}: {e} (HOST, PORT)", address.0, address.1))?;

@@ -268,6 +268,22 @@ impl Config {
         Ok(())
     }
 
+    /// Settings that are set and that nothing uses yet: whoever set them is to know.
+    pub fn unused(&self) -> Vec<&'static str> {
+        let (sessions, operations) = (&self.sessions, &self.operations);
+        [
+            ("RETENTION_DAYS", self.storage.retention_days.is_some()),
+            ("CLIENT_ID", sessions.client_id.is_some()),
+            ("WAHA_API_KEY", sessions.waha_api_key.is_some()),
+            ("SUPABASE_URL", self.supabase.supabase_url.is_some()),
+            ("ALERT_WEBHOOK_URL", operations.alert_webhook_url.is_some()),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", operations.otel_exporter_otlp_endpoint.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(name, set)| set.then_some(name))
+        .collect()
+    }
+
     /// Whether the stricter rules hold.
     pub fn is_production(&self) -> bool {
         self.server.app_env == Environment::Production

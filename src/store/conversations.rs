@@ -101,7 +101,14 @@ pub(super) async fn resolve(
             // What this instance knows, it owns: the cache is emptied when its lease is lost.
             Some(known) => Home { conversation: known.clone(), owner: Some(instance), first: false },
             None => {
-                let (conversation, owner, first) = found[&(a.place.account_id, &a.message.sender)].clone();
+                let (conversation, owner, first) =
+                    match found.get_mut(&(a.place.account_id, &a.message.sender)) {
+                        // Only one message of a group is the first.
+                        Some((conversation, owner, first)) => {
+                            (conversation.clone(), *owner, std::mem::take(first))
+                        }
+                        None => return Err(DbErr::Custom("a message without a conversation".into())),
+                    };
                 let owner = owners.get(&conversation.id).copied().or(owner);
                 Home { conversation, owner, first }
             }
