@@ -90,6 +90,8 @@ fn run(listener: TcpListener, configure: Configure, sockets: Sockets) -> io::Res
                     .configure(move |config| configure(config))
             })
             .workers(1)
+            // Longer than any client here keeps a connection: none is closed just when it is used again.
+            .keep_alive(Duration::from_secs(75))
             .disable_signals()
             .shutdown_timeout(0)
             .on_connect(move |io, data| remember(&sockets, io, data))

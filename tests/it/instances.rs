@@ -79,7 +79,7 @@ async fn a_conversation_stays_with_its_instance_and_in_order() {
     let began = Instant::now();
     b.text(SHOP, ANNA, "#040").await;
     world.graph.wait_for_sent(41, SOON).await;
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}: longer than news take", began.elapsed());
     b.settle().await;
     b.running.stop().await;
 }
@@ -156,14 +156,13 @@ async fn what_a_dead_instance_had_in_hand_is_answered_by_another() {
 async fn an_instance_taken_for_dead_says_nothing_more_in_its_old_name() {
     let Some(db) = Db::postgres().await else { return };
     let world = World::new(db);
-    let a = world.start().await;
+    let (a, b) = join(world.start(), world.start()).await;
     a.onboard(Onboard::default()).await;
-    world.responder.next(None, (0..5).map(|_| Answer::Text("#old".into()).after(Duration::from_secs(2))));
+    world.responder.next(None, (0..5).map(|_| Answer::Text("#old".into()).after(Duration::from_secs(3))));
     for n in 0..5 {
         a.text(SHOP, &person(n), "#000").await;
     }
     world.responder.wait_for(5, SOON).await;
-    let b = world.start().await;
     let old = a.running.store.instance();
     let buried = format!("delete from instances where id = {old} returning name");
     assert_eq!(world.db.texts(&buried).await.len(), 1);

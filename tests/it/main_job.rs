@@ -79,6 +79,8 @@ on_both_databases! {
         service.deliver(SHOP, messages).await;
         world.graph.wait_for_sent(1_000, Duration::from_secs(60)).await;
         service.settle().await;
+        let unsent = "select status || ' ' || coalesce(reason, '-') || ' ' || coalesce(detail, '-') from deliveries where status <> 'sent'";
+        assert_eq!(world.db.texts(unsent).await, [""; 0]);
         assert_eq!((world.responder.count(), world.graph.sent_count()), (1_000, 1_000));
         for person in &people {
             let texts: Vec<String> = world.graph.sent_to(person).iter().map(|s| number_in(s.text())).collect();
