@@ -88,7 +88,14 @@ static ROUTING: LazyLock<(Routing, i64, tokio::runtime::Runtime, tempfile::TempD
             deleted_at: None,
         };
         account.access_token = ring.seal("token", &sealed_place(&account, "access_token"));
-        let line = Audit { tenant: Some("default"), actor: "bench", action: "create", target: "", now: 0 };
+        let line = Audit {
+            tenant: Some("default"),
+            actor: "bench",
+            action: "create",
+            target: "",
+            now: 0,
+            ..Audit::default()
+        };
         let id = store.save_account(&account, Some(&chatbot), None, &line).await.unwrap();
         let news = Newsroom::open(store.clone(), CancellationToken::new());
         (Routing::new(store, ring, news), id)

@@ -168,6 +168,7 @@ macro_rules! unguessed {
 unguessed! {
     TurnId "a turn; also its `Idempotency-Key` at the responder";
     AttemptId "an attempt; also what Meta echoes in `biz_opaque_callback_data`";
+    UserId "a person who may sign in";
 }
 
 #[cfg(test)]

@@ -10,5 +10,9 @@ mod harness;
 mod integration;
 #[path = "api/messages.rs"]
 mod messages;
+#[path = "api/people.rs"]
+mod people;
 #[path = "it/harness/postgres.rs"]
 mod postgres;
+#[path = "api/sign_in.rs"]
+mod sign_in;

@@ -183,8 +183,14 @@ impl Db {
             };
             account.verify_token = ring.seal(&chatbot.id, &sealed_place(&account, "verify_token"));
             account.access_token = ring.seal("an access token", &sealed_place(&account, "access_token"));
-            let line =
-                Audit { tenant: Some("default"), actor: "bench", action: "create", target: "", now: 0 };
+            let line = Audit {
+                tenant: Some("default"),
+                actor: "bench",
+                action: "create",
+                target: "",
+                now: 0,
+                ..Audit::default()
+            };
             store.save_account(&account, Some(&chatbot), None, &line).await?;
         }
         store.close().await;

@@ -17,6 +17,7 @@ drop table numbers;
 drop table chatbots;
 drop table audit_log;
 drop table api_keys;
+drop table sign_ins;
 drop table users;
 drop table tenant_external_ids;
 drop table tenants;

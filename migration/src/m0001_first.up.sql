@@ -16,16 +16,28 @@ create table tenant_external_ids (
     primary key (kind, value)
 );
 
+-- People who may sign in. Without a tenant: the platform's own, who may choose one. The link is what an invitation
+-- hands out; it dies when it is used.
 create table users (
     id :uuid primary key,
-    tenant_id text not null references tenants (id),
+    tenant_id text references tenants (id),
     email text not null unique,
     name text not null,
     password_hash text,
     role varchar(16) not null check (role in ('owner', 'admin', 'agent', 'viewer')),
-    created_at bigint not null,
-    disabled_at bigint
+    link_hash text unique,
+    link_expires_at bigint,
+    created_at bigint not null
 );
+
+create table sign_ins (
+    token_hash text primary key,
+    user_id :uuid not null references users (id),
+    created_at bigint not null,
+    seen_at bigint not null,    -- to the minute
+    expires_at bigint not null
+);
+create index sign_ins_user on sign_ins (user_id);
 
 -- A platform key has no tenant of its own: it may name one in the header Switchboard-Tenant.
 create table api_keys (
@@ -44,6 +56,7 @@ create table audit_log (
     tenant_id text,
     at bigint not null,
     actor text not null,
+    address text,
     action text not null,
     target text not null,
     detail text

@@ -6,25 +6,21 @@ use std::ops::Deref;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::{FromRequest, HttpRequest, web};
-use secrecy::ExposeSecret;
 
 use super::Parts;
+use super::credential::{self, Credential, Person};
 use super::problem::{ApiError, Code};
-use crate::auth::api_key::ApiKey;
 use crate::auth::{Permission, Role};
-use crate::ids::{ConversationId, TenantId};
-use crate::secret;
+use crate::ids::{ConversationId, TenantId, UserId};
 use crate::store::accounts::Account;
 use crate::store::chatbots::Chatbot;
 use crate::store::conversations::{ConversationRef, ConversationRow};
+use crate::store::people::User;
 use crate::store::tenants::Audit;
 
 /// The header in which a platform key names the tenant it acts for.
 pub const TENANT: &str = "Switchboard-Tenant";
-/// A key's last use is noted once in so many milliseconds.
-const NOTED: i64 = 60_000;
 
 /// Whoever calls, with the tenant they act for.
 #[derive(Debug, Clone)]
@@ -33,34 +29,29 @@ pub struct Caller {
     pub tenant: TenantId,
     /// What they may do.
     pub role: Role,
-    /// For the audit log: `key:ab12cd34` or `platform`.
+    /// For the audit log: `key:ab12cd34`, `user:ada@example.com` or `platform`.
     pub actor: String,
-    /// Whether they hold a platform key.
+    /// Where they call from.
+    pub address: String,
+    /// Who they are, if they signed in.
+    pub person: Option<Person>,
+    /// Whether they belong to the platform.
     pub is_platform: bool,
-    /// Whether a platform key names its tenant, rather than acting for the default one.
-    named: bool,
-}
-
-/// A credential that was recognised: the tenant it belongs to (none: the platform), role, actor.
-struct Credential {
-    tenant: Option<TenantId>,
-    role: Role,
-    actor: String,
+    /// Whether they name their tenant, rather than act for the default one.
+    pub(super) named: bool,
 }
 
 impl Caller {
     async fn of(request: &HttpRequest) -> Result<Self, ApiError> {
         let parts = parts(request)?;
-        let credential = match bearer(request.headers()) {
-            Some(token) => recognise(&parts, token).await?,
-            None => None,
-        };
-        let credential = credential.ok_or_else(|| {
-            ApiError::new(Code::Unauthenticated, "Send Authorization: Bearer with a valid API key.")
+        let credential = credential::of(&parts, request).await?.ok_or_else(|| {
+            let detail = "Send Authorization: Bearer with a valid API key, or sign in.";
+            ApiError::new(Code::Unauthenticated, detail)
         })?;
-        let Credential { tenant, role, actor } = credential;
+        let Credential { tenant, role, actor, person } = credential;
+        let address = parts.people.address(request).to_string();
         if let Some(tenant) = tenant {
-            return Ok(Self { tenant, role, actor, is_platform: false, named: false });
+            return Ok(Self { tenant, role, actor, address, person, is_platform: false, named: false });
         }
         let named = request.headers().get(TENANT);
         let tenant = match named {
@@ -74,7 +65,7 @@ impl Caller {
                 stored.ok_or_else(|| ApiError::new(Code::NotFound, format!("{TENANT} names no tenant.")))?
             }
         };
-        Ok(Self { tenant, role, actor, is_platform: true, named: named.is_some() })
+        Ok(Self { tenant, role, actor, address, person, is_platform: true, named: named.is_some() })
     }
 
     fn may(self, permission: Permission) -> Result<Self, ApiError> {
@@ -90,7 +81,7 @@ impl Caller {
         if self.is_platform {
             return Ok(());
         }
-        Err(ApiError::new(Code::Forbidden, "Only a platform key may do that."))
+        Err(ApiError::new(Code::Forbidden, "Only the platform may do that."))
     }
 
     /// Whose events are seen: everybody's by a platform key that names no tenant.
@@ -100,13 +91,26 @@ impl Caller {
 
     /// A line for the audit log.
     pub fn audit<'a>(&'a self, action: &'a str, target: &'a str, now: i64) -> Audit<'a> {
-        Audit { tenant: Some(self.tenant.as_str()), actor: &self.actor, action, target, now }
+        let tenant = Some(self.tenant.as_str());
+        Audit { tenant, actor: &self.actor, address: Some(&self.address), action, target, now, detail: None }
     }
 
     /// The caller's chatbot of this id, or 404.
     pub async fn chatbot(&self, parts: &Parts, id: &str) -> Result<Chatbot, ApiError> {
         let found = parts.store.chatbot(self.tenant.as_str(), id).await?;
         found.ok_or_else(|| ApiError::not_found("chatbot"))
+    }
+
+    /// One of the caller's people, or 404; the platform's own are people of every platform caller.
+    pub async fn user(&self, parts: &Parts, id: &str) -> Result<User, ApiError> {
+        let missing = || ApiError::not_found("person");
+        let UserId(id) = id.parse().map_err(|_| missing())?;
+        let user = parts.store.user(id).await?.ok_or_else(missing)?;
+        let theirs = match &user.tenant_id {
+            Some(tenant) => tenant == self.tenant.as_str(),
+            None => self.is_platform,
+        };
+        if theirs { Ok(user) } else { Err(missing()) }
     }
 
     /// The caller's accounts of a chatbot; of one number, if given. A chatbot that is not theirs has none.
@@ -142,42 +146,10 @@ fn parts(request: &HttpRequest) -> Result<web::Data<Parts>, ApiError> {
     parts.ok_or_else(|| ApiError::new(Code::Internal, "The API was started without its parts."))
 }
 
-/// The token of `Authorization: Bearer …`.
-pub fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    Some(token.trim()).filter(|token| scheme.eq_ignore_ascii_case("bearer") && !token.is_empty())
-}
-
-async fn recognise(parts: &Parts, token: &str) -> Result<Option<Credential>, ApiError> {
-    if parts.admin_key.as_ref().is_some_and(|key| secret::equal(key.expose_secret(), token)) {
-        return Ok(Some(Credential { tenant: None, role: Role::Owner, actor: "platform".to_owned() }));
-    }
-    let Some(key) = ApiKey::parse(token) else { return Ok(None) };
-    let row = parts.store.api_key(key.id()).await?;
-    let Some(row) = row.filter(|row| key.matches(&row.secret_hash) && row.revoked_at.is_none()) else {
-        return Ok(None);
-    };
-    let now = parts.clock.now_ms();
-    if row.last_used_at.is_none_or(|at| now - at >= NOTED)
-        && let Err(error) = parts.store.touch_api_key(&row.id, now).await
-    {
-        tracing::warn!(%error, "a key's last use could not be noted");
-    }
-    Ok(Role::parse(&row.role).map(|role| Credential {
-        tenant: row.tenant_id.as_deref().map(TenantId::trusted),
-        role,
-        actor: format!("key:{}", row.id),
-    }))
-}
-
-/// Whether the bearer is the platform itself.
+/// Whether the platform itself calls.
 pub async fn is_platform(request: &HttpRequest) -> Result<bool, ApiError> {
-    match bearer(request.headers()) {
-        Some(token) => Ok(recognise(&*parts(request)?, token)
-            .await?
-            .is_some_and(|credential| credential.tenant.is_none())),
-        None => Ok(false),
-    }
+    let credential = credential::of(&*parts(request)?, request).await?;
+    Ok(credential.is_some_and(|credential| credential.tenant.is_none()))
 }
 
 macro_rules! callers {
@@ -210,4 +182,5 @@ callers! {
     Reader Read "A caller who may look: everybody with a valid key.";
     Replier Reply "A caller who may answer customers, retry and cancel.";
     Manager Manage "A caller who may change numbers, chatbots and keys.";
+    Owner Own "A caller who may manage people.";
 }

@@ -5,6 +5,8 @@ mod api_keys;
 mod body;
 mod chatbots;
 mod conversations;
+mod cookie;
+mod credential;
 mod deliveries;
 mod events;
 pub mod guard;
@@ -12,9 +14,12 @@ mod integration;
 pub mod problem;
 mod responder;
 mod send;
+pub mod setup;
+mod sign_in;
 mod system;
 mod tenants;
 pub mod trace;
+mod users;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -24,7 +29,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use crate::conversation::Conversations;
 use crate::news::{News, Newsroom};
@@ -33,6 +38,8 @@ use crate::routing::Routing;
 use crate::runtime::Clock;
 use crate::secret::Ring;
 use crate::store::{Store, StoreError};
+
+pub use sign_in::People;
 
 /// What the handlers work with; handed to the server as `web::Data`. Cheap to clone.
 #[derive(Clone)]
@@ -45,6 +52,7 @@ pub struct Parts {
     pub stations: Stations,
     pub onboarding: Onboarding,
     pub clock: Clock,
+    pub people: People,
     /// The bootstrap key that opens every tenant.
     pub admin_key: Option<SecretString>,
     /// Outside production `/metrics` is open.
@@ -128,13 +136,22 @@ macro_rules! routes {
             ),
             paths($($($($handler)::+,)+)*),
             components(schemas(problem::Problem, crate::message::DeliveryStatus)),
-            security(("apiKey" = [])),
+            security(("apiKey" = []), ("signIn" = [])),
         )]
         struct Document;
     };
 }
 
 routes! {
+    "/api/v1/sign-in" { post sign_in::sign_in }
+    "/api/v1/sign-out" { post sign_in::sign_out }
+    "/api/v1/me" { get sign_in::me }
+    "/api/v1/me/password" { post sign_in::change_password }
+    "/api/v1/setup" { get setup::state, post setup::set_up }
+    "/api/v1/invitation" { post setup::accept }
+    "/api/v1/users" { get users::list, post users::invite }
+    "/api/v1/users/{id}" { get users::one, patch users::change, delete users::remove }
+    "/api/v1/users/{id}/link" { post users::link }
     "/api/v1/tenants" { get tenants::list, post tenants::create }
     "/api/v1/tenants/{id}" { get tenants::one, patch tenants::change }
     "/api/v1/api-keys" { get api_keys::list, post api_keys::create }
@@ -181,11 +198,12 @@ pub fn document() -> utoipa::openapi::OpenApi {
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("An API key of a tenant, or of the platform: that one may name the tenant it acts for in Switchboard-Tenant."))
         .build();
-    document
-        .components
-        .get_or_insert_default()
-        .security_schemes
-        .insert("apiKey".to_owned(), SecurityScheme::Http(scheme).into());
+    let words = "What `POST /api/v1/sign-in` sets. Over plain http on loopback it is called `switchboard`.";
+    let cookie = ApiKeyValue::with_description("__Host-switchboard", words);
+    document.components.get_or_insert_default().security_schemes.extend([
+        ("apiKey".to_owned(), SecurityScheme::Http(scheme).into()),
+        ("signIn".to_owned(), SecurityScheme::ApiKey(ApiKey::Cookie(cookie)).into()),
+    ]);
     for item in document.paths.paths.values_mut() {
         for operation in
             [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()

@@ -1,6 +1,7 @@
 //! What a caller reads when a request fails: the API's only error, as `application/problem+json` (RFC 9457).
 
 use std::fmt;
+use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -12,8 +13,10 @@ use serde::Serialize;
 use tracing_actix_web::RequestId;
 use utoipa::ToSchema;
 
+use crate::auth::password::PasswordError;
 use crate::onboarding::Check;
 use crate::store::StoreError;
+use crate::store::people::PeopleError;
 
 /// Seconds a caller is asked to wait when something of ours is away.
 const LATER: u64 = 5;
@@ -44,8 +47,11 @@ macro_rules! codes {
 codes! {
     Unreadable 400 "unreadable" "The request cannot be read";
     Invalid 400 "invalid" "Some values are not as expected";
-    Unauthenticated 401 "unauthenticated" "A valid API key is needed";
-    Forbidden 403 "forbidden" "This key may not do that";
+    Unauthenticated 401 "unauthenticated" "A valid API key or sign-in is needed";
+    SignInRefused 401 "sign_in_refused" "The e-mail address or the password is not right";
+    LinkRefused 401 "link_refused" "The link is not good any more";
+    Forbidden 403 "forbidden" "This caller may not do that";
+    CrossSite 403 "cross_site" "The request comes from another site";
     NotFound 404 "not_found" "There is no such thing";
     WrongMethod 405 "method_not_allowed" "This address does not take that method";
     Exists 409 "already_exists" "It is there already";
@@ -56,9 +62,11 @@ codes! {
     NotActive 409 "not_active" "The account cannot send";
     WrongState 409 "wrong_state" "It does not stand where that is possible";
     Unconfirmed 409 "confirmation_needed" "This needs a confirmation";
+    LastOwner 409 "last_owner" "Nobody would be left to manage people";
     TooLarge 413 "too_large" "The body is too large";
     NotJson 415 "not_json" "The body must be application/json";
     GraphRefused 422 "graph_refused" "Meta refuses these values";
+    TooMany 429 "too_many_attempts" "Too many attempts";
     Internal 500 "internal" "Something went wrong on our side";
     Unavailable 503 "unavailable" "The database does not answer";
     GraphUnreachable 503 "graph_unreachable" "Meta does not answer";
@@ -80,12 +88,21 @@ pub struct ApiError {
     detail: String,
     fields: Vec<FieldError>,
     checks: Vec<Check>,
+    /// Seconds to wait, where it is not the usual.
+    wait: Option<u64>,
 }
 
 impl ApiError {
     /// A failure, with one sentence about this very case.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), fields: Vec::new(), checks: Vec::new() }
+        Self { code, detail: detail.into(), fields: Vec::new(), checks: Vec::new(), wait: None }
+    }
+
+    /// Too many attempts; the next is heard after `wait`.
+    pub fn too_many(wait: Duration) -> Self {
+        let seconds = wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX);
+        let detail = format!("Please try again in {seconds} s.");
+        Self { wait: Some(seconds), ..Self::new(Code::TooMany, detail) }
     }
 
     /// Values that are not as expected, all of them at once.
@@ -122,6 +139,31 @@ impl From<StoreError> for ApiError {
                 tracing::warn!(%error, "a request met no database");
                 Self::new(Code::Unavailable, "The database does not answer; please try again.")
             }
+        }
+    }
+}
+
+impl From<PasswordError> for ApiError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::TooShort | PasswordError::TooLong | PasswordError::Common => {
+                Self::field("password", error.to_string())
+            }
+            PasswordError::Busy => Self::too_many(Duration::from_secs(LATER)),
+            PasswordError::Hashing => {
+                tracing::error!(%error, "a password could not be hashed");
+                Self::new(Code::Internal, "The failure is in our log under this request's id.")
+            }
+        }
+    }
+}
+
+impl From<PeopleError> for ApiError {
+    fn from(error: PeopleError) -> Self {
+        match error {
+            PeopleError::LastOwner => Self::new(Code::LastOwner, "Make somebody else an owner first."),
+            PeopleError::Missing => Self::not_found("person"),
+            PeopleError::Store(error) => error.into(),
         }
     }
 }
@@ -174,8 +216,8 @@ impl ResponseError for ApiError {
         if self.code == Code::Unauthenticated {
             answer.insert_header((WWW_AUTHENTICATE, "Bearer"));
         }
-        if matches!(self.code, Code::Unavailable | Code::GraphUnreachable) {
-            answer.insert_header((RETRY_AFTER, LATER));
+        if self.wait.is_some() || matches!(self.code, Code::Unavailable | Code::GraphUnreachable) {
+            answer.insert_header((RETRY_AFTER, self.wait.unwrap_or(LATER)));
         }
         answer.json(Problem {
             kind: format!("urn:switchboard:problem:{code}"),

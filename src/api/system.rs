@@ -11,8 +11,8 @@ use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 
 use super::Parts;
 use super::answer::{Answer, Time};
-use super::guard;
 use super::problem::{ApiError, Code};
+use super::{credential, guard};
 use crate::secret;
 
 /// How long the database may take to answer before we call ourselves not ready.
@@ -87,7 +87,7 @@ pub async fn ready(parts: web::Data<Parts>) -> HttpResponse {
 #[utoipa::path(get, path = "/metrics", tag = "system",
     responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn metrics(request: HttpRequest, parts: web::Data<Parts>) -> Answer {
-    let token = guard::bearer(request.headers());
+    let token = credential::bearer(request.headers());
     let scraper = parts.metrics_token.as_ref().zip(token);
     let may = !parts.production
         || scraper.is_some_and(|(known, given)| secret::equal(known.expose_secret(), given))

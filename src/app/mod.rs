@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tracing_actix_web::TracingLogger;
 use url::Url;
 
-use crate::api::{self, Stations};
+use crate::api::{self, People, Stations};
 use crate::config::{Config, OnboardingVerify};
 use crate::graph::client::GraphClient;
 use crate::news::Newsroom;
@@ -101,6 +101,8 @@ pub struct Running {
     pub ring: Ring,
     /// Where instances tell each other what changed.
     pub news: Newsroom,
+    /// Where the first person is made, as long as there is nobody.
+    pub setup_link: Option<String>,
     engine: Engine,
     shutdown: Shutdown,
     server: actix_web::dev::ServerHandle,
@@ -167,6 +169,7 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
         stations: stations.clone(),
         onboarding: onboarding.clone(),
         clock: options.clock.clone(),
+        people: People::new(config.public_url(), config.is_production(), config.server.trusted_proxy.clone()),
         admin_key: config.storage.switchboard_admin_api_key.clone(),
         production: config.is_production(),
         allow_private_responders: config.allow_private_responders(),
@@ -186,6 +189,7 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
         stations,
     });
 
+    let setup_link = api::setup::link(&store, &ring, &config.public_url()).await?;
     let addr = listener.local_addr()?;
     let role = options.role;
     let more = options.more.clone();
@@ -227,6 +231,7 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
         routing,
         ring,
         news,
+        setup_link,
         engine,
         shutdown,
         server: handle,

@@ -1,7 +1,9 @@
-//! Who may do what: roles, API keys, passwords. Pure: what is stored where is somebody else's matter.
+//! Who may do what: roles, API keys, passwords, sign-ins. What is stored where is somebody else's matter.
 
 pub mod api_key;
 pub mod password;
+pub mod throttle;
+pub mod token;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,9 +17,9 @@ pub enum Role {
     Viewer,
     /// Answers customers.
     Agent,
-    /// Runs numbers, chatbots and the team.
+    /// Runs numbers, chatbots and keys.
     Admin,
-    /// Answers for the tenant itself.
+    /// Answers for the tenant itself, and for its people.
     Owner,
 }
 
@@ -28,9 +30,9 @@ pub enum Permission {
     Read,
     /// Reply, hand over and back, cancel, retry.
     Reply,
-    /// Change numbers, sessions (their QR too), chatbots, the team and API keys; export and erase contacts.
+    /// Change numbers, sessions (their QR too), chatbots and API keys; export and erase contacts.
     Manage,
-    /// Change owners, delete the tenant.
+    /// Invite people, change what they may do, remove them.
     Own,
 }
 
@@ -64,6 +66,15 @@ impl Role {
     }
 }
 
+/// An e-mail address as it is stored and looked up; `None` for what cannot be one.
+pub fn email(text: &str) -> Option<String> {
+    let address = text.trim().to_lowercase();
+    let (who, host) = address.split_once('@')?;
+    let clean = |c: char| !c.is_whitespace() && !c.is_control() && c != '@';
+    let shaped = !who.is_empty() && host.contains('.') && !host.starts_with('.') && !host.ends_with('.');
+    (shaped && address.len() <= 254 && who.chars().chain(host.chars()).all(clean)).then_some(address)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +103,15 @@ mod tests {
         assert_eq!(granted(Role::Agent), [false; 4]);
         assert_eq!(granted(Role::Admin), [true, true, true, false]);
         assert_eq!(granted(Role::Owner), [true; 4]);
+    }
+
+    #[test]
+    fn an_address_is_kept_in_one_form() {
+        assert_eq!(email(" Ada@Example.COM\n"), Some("ada@example.com".to_owned()));
+        for wrong in ["", "ada", "@example.com", "ada@", "ada@host", "a b@example.com", "a@b@c.de", "a@.de"] {
+            assert_eq!(email(wrong), None, "{wrong:?}");
+        }
+        assert_eq!(email(&format!("{}@example.com", "x".repeat(250))), None);
     }
 
     #[test]

@@ -1,14 +1,20 @@
 //! Passwords: which are good enough, and Argon2id over them.
 //!
-//! Hashing takes 19 MiB and tens of milliseconds: call it on a blocking thread, few at a time.
+//! Hashing takes 19 MiB and tens of milliseconds, so requests go through [`Hashing`]: on blocking threads, few at a time.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
+
+/// Hashes computed at once, and how long one waits for its turn.
+const AT_ONCE: usize = 2;
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a password is refused, or could not be hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +31,55 @@ pub enum PasswordError {
     /// No memory, or no random salt.
     #[error("the password could not be hashed")]
     Hashing,
+    /// Too many at once.
+    #[error("too many people sign in at once")]
+    Busy,
+}
+
+/// Where requests have passwords hashed, so that they use neither all memory nor all threads. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Hashing(Arc<Semaphore>);
+
+impl Default for Hashing {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+}
+
+impl Hashing {
+    /// [`hash`], when it is its turn.
+    ///
+    /// # Errors
+    /// [`PasswordError::Busy`], [`PasswordError::Hashing`].
+    pub async fn hash(&self, password: SecretString) -> Result<String, PasswordError> {
+        self.run(move || hash(&password)).await?
+    }
+
+    /// [`verify`], when it is its turn.
+    ///
+    /// # Errors
+    /// [`PasswordError::Busy`], [`PasswordError::Hashing`].
+    pub async fn verify(
+        &self,
+        password: SecretString,
+        stored: Option<String>,
+    ) -> Result<bool, PasswordError> {
+        self.run(move || verify(&password, stored.as_deref())).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, PasswordError> {
+        let turn = tokio::time::timeout(PATIENCE, self.0.clone().acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else { return Err(PasswordError::Busy) };
+        let done = tokio::task::spawn_blocking(move || {
+            // Held here, not by the request: a caller who hangs up does not make room for another.
+            let _turn = turn;
+            work()
+        });
+        done.await.map_err(|_| PasswordError::Hashing)
+    }
 }
 
 /// Of eight characters and more, what attackers try first. Compared without case and without trailing digits

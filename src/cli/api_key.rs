@@ -100,5 +100,5 @@ impl ApiKeys {
 }
 
 fn line<'a>(action: &'a str, tenant: Option<&'a str>, target: &'a str, now: i64) -> Audit<'a> {
-    Audit { tenant, actor: "command line", action, target, now }
+    Audit { tenant, actor: "command line", action, target, now, ..Audit::default() }
 }

@@ -5,10 +5,12 @@ use std::io::{IsTerminal, Read, Write};
 use secrecy::SecretString;
 
 use super::{Failure, database, say};
-use crate::auth::password;
+use crate::auth::{self, password};
 use crate::config::{Config, Variables};
+use crate::ids::UserId;
 use crate::runtime::Clock;
-use crate::store::tenants::{Audit, DEFAULT_TENANT};
+use crate::store::people::User;
+use crate::store::tenants::Audit;
 
 /// Makes a person who may sign in, or gives them a new password.
 #[derive(Debug, clap::Args)]
@@ -20,36 +22,46 @@ pub(super) struct CreateAdmin {
     /// Their name.
     #[arg(long, default_value = "")]
     name: String,
-    /// Whose people they belong to.
-    #[arg(long, default_value = DEFAULT_TENANT)]
-    tenant: String,
+    /// Whose people they belong to; the platform's own unless given, who may act for every tenant.
+    #[arg(long)]
+    tenant: Option<String>,
 }
 
 impl CreateAdmin {
     pub(super) async fn run(self, variables: &Variables) -> Result<(), Failure> {
-        let email = self.email.trim().to_lowercase();
-        if !email.split_once('@').is_some_and(|(who, host)| !who.is_empty() && host.contains('.')) {
-            return Err("expected an e-mail address, such as you@example.com".into());
-        }
+        let email = auth::email(&self.email).ok_or("expected an e-mail address, such as you@example.com")?;
         let (store, _single) = database(&self.config, variables).await?;
         let now = Clock::system().now_ms();
         store.ensure_default_tenant(now).await?;
-        if store.tenant(&self.tenant).await?.is_none() {
-            return Err(format!("there is no tenant `{}`", self.tenant).into());
+        if let Some(tenant) = &self.tenant
+            && store.tenant(tenant).await?.is_none()
+        {
+            return Err(format!("there is no tenant `{tenant}`").into());
         }
         let password = ask()?;
         password::check(&password)?;
-        let hash = password::hash(&password)?;
+        let user = User {
+            id: UserId::new(now).0,
+            tenant_id: self.tenant,
+            name: if self.name.is_empty() { email.clone() } else { self.name },
+            role: "owner".to_owned(),
+            password_hash: Some(password::hash(&password)?),
+            link_expires_at: None,
+            created_at: now,
+            email,
+        };
         let line = Audit {
-            tenant: Some(&self.tenant),
+            tenant: user.tenant_id.as_deref(),
             actor: "command line",
             action: "user.save",
-            target: &email,
+            target: &user.email,
             now,
+            ..Audit::default()
         };
-        store.upsert_user(&self.tenant, &email, &self.name, "owner", &hash, &line).await?;
+        store.upsert_user(&user, &line).await?;
         store.close().await;
-        say(format!("{email} may sign in as owner of `{}`", self.tenant));
+        let whose = user.tenant_id.map_or("the platform".to_owned(), |tenant| format!("`{tenant}`"));
+        say(format!("{} may sign in as owner of {whose}", user.email));
         Ok(())
     }
 }

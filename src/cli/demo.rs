@@ -15,13 +15,19 @@ use super::{Failure, say};
 use crate::api::trace;
 use crate::app::{self, Options};
 use crate::auth::api_key::ApiKey;
+use crate::auth::password;
 use crate::config::{Config, Variables};
+use crate::ids::UserId;
+use crate::runtime::Clock;
 use crate::sandbox::graph::{GraphStandIn, Number, StatusWebhook};
 use crate::sandbox::phone::{BusinessNumber, Phone, Station};
 use crate::sandbox::response_api::ResponseApiStandIn;
 use crate::sandbox::webhook::Sender;
 use crate::sandbox::{self, DEMO_APP_SECRET};
+use crate::secret::random;
 use crate::store::Store;
+use crate::store::people::User;
+use crate::store::tenants::Audit;
 use crate::telemetry::{self, Format};
 
 /// Everything at once on this machine, without configuration: service, stand-ins, two tenants, a phone.
@@ -41,6 +47,9 @@ const TENANTS: [[&str; 5]; 2] = [
     ["support", "support-chatbot-id", "987654321", "100000000000002", "support-token-456"],
 ];
 
+/// Who signs in at the demo: one of the platform's people, who sees both tenants.
+const DEMO_PERSON: &str = "demo@example.com";
+
 impl Demo {
     pub(super) async fn run(self) -> Result<(), Failure> {
         telemetry::init(Format::Text, Some("warn"))?;
@@ -59,11 +68,13 @@ impl Demo {
         let options = Options { more: Some(Arc::new(more)), ..Options::default() };
         let running = app::start(&config, listener, options).await?;
         let _ = known.set(running.store.clone());
+        let password = sign_in(&running.store).await?;
         onboard(&url, key.reveal().expose_secret(), &graph).await?;
         graph.set_status_webhook(Some(StatusWebhook::new(&webhook, DEMO_APP_SECRET)?));
 
         say("Switchboard is running, with two chatbots behind one webhook.\n");
         say(format!("  Open  {url}/sandbox  and write to a chatbot as a customer would.\n"));
+        say(format!("  The dashboard:  {url}/login  as  {DEMO_PERSON}  with  {password}\n"));
         say("  The same from a terminal:");
         say(format!("    switchboard simulate message --url {url} --phone-number-id 123456789 --text Hello"));
         say("  And what the API knows of it:");
@@ -94,6 +105,25 @@ impl Demo {
         .into();
         Ok(Config::load(&variables)?)
     }
+}
+
+/// Makes the person who may sign in at the demo, with a new password each time; the password.
+async fn sign_in(store: &Store) -> Result<String, Failure> {
+    let now = Clock::system().now_ms();
+    let password = hex::encode(random::<6>());
+    let user = User {
+        id: UserId::new(now).0,
+        tenant_id: None,
+        email: DEMO_PERSON.to_owned(),
+        name: "Demo".to_owned(),
+        role: "owner".to_owned(),
+        password_hash: Some(password::hash(&password.clone().into())?),
+        link_expires_at: None,
+        created_at: now,
+    };
+    let line = Audit { actor: "demo", action: "user.save", target: DEMO_PERSON, now, ..Audit::default() };
+    store.upsert_user(&user, &line).await?;
+    Ok(password)
 }
 
 /// Makes the two tenants, unless an earlier run did.

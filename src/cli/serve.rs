@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use super::Failure;
+use super::{Failure, say};
 use crate::app::{self, Options, Role};
 use crate::config::{Config, Variables};
 use crate::telemetry::{self, Format};
@@ -36,6 +36,10 @@ impl Serve {
         let running = app::start(&config, listener, options).await?;
         tracing::info!(address = %running.addr, url = config.public_url(), role = ?self.role,
             database = running.store.location().describe(), "ready");
+        if let Some(link) = &running.setup_link {
+            // Not through the log, which may be kept and shipped elsewhere by level and shape.
+            say(format!("Nobody may sign in yet. Make the first person here:\n  {link}"));
+        }
         Ok(running.until_stopped().await?)
     }
 }

@@ -131,6 +131,7 @@ impl Onboarding {
             action: "integration.check",
             target: &target,
             now: self.clock.now_ms(),
+            ..Audit::default()
         };
         match self.store.save_account(&now, None, claim.as_ref(), &line).await {
             Err(StoreError::Conflict) => {

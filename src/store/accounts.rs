@@ -2,9 +2,9 @@
 
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 
+use super::audit::{Audit, audit};
 use super::chatbots::{self, Chatbot};
 use super::contacts::inserted;
-use super::tenants::{Audit, audit};
 use super::{Store, StoreError, sql};
 
 /// A stored account. Tokens and secrets are sealed.

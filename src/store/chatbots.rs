@@ -2,7 +2,7 @@
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult, Value};
 
-use super::tenants::{Audit, audit};
+use super::audit::{Audit, audit};
 use super::{Store, StoreError, sql};
 
 /// A stored chatbot. `api_key` is sealed.

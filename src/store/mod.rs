@@ -5,6 +5,7 @@
 //! no lock to wait for; on PostgreSQL the door and the stations each have a writer of their own.
 
 pub mod accounts;
+pub mod audit;
 pub mod chatbots;
 mod connect;
 pub mod contacts;
@@ -14,6 +15,7 @@ pub mod events;
 pub mod inspect;
 pub mod instances;
 pub mod messages;
+pub mod people;
 pub mod replies;
 pub mod statuses;
 pub mod tenants;

@@ -1,9 +1,11 @@
-//! Tenants, their people, their API keys, and the log of what was changed.
+//! Tenants, their names elsewhere, and their API keys.
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
-use uuid::Uuid;
 
+use super::audit::audit;
 use super::{Store, StoreError, sql};
+
+pub use super::audit::Audit;
 
 /// The tenant a platform key acts for when it names none; there from the first start.
 pub const DEFAULT_TENANT: &str = "default";
@@ -42,30 +44,6 @@ pub struct ApiKeyRow {
 
 const KEY: &str = "id, tenant_id, name, role, secret_hash, created_at, last_used_at, revoked_at";
 
-/// One line of the audit log.
-#[derive(Debug, Clone)]
-pub struct Audit<'a> {
-    /// Whose thing was changed.
-    pub tenant: Option<&'a str>,
-    /// Who did it, e.g. `key:ab12cd34`.
-    pub actor: &'a str,
-    /// What, e.g. `integration.create`.
-    pub action: &'a str,
-    /// To which thing.
-    pub target: &'a str,
-    /// Unix milliseconds.
-    pub now: i64,
-}
-
-/// Adds a line to the audit log, in the transaction of the change itself.
-pub(super) async fn audit(tx: &DatabaseTransaction, line: &Audit<'_>) -> Result<(), DbErr> {
-    let text = "insert into audit_log (tenant_id, at, actor, action, target) values ($1, $2, $3, $4, $5)";
-    let values: [Value; 5] =
-        [line.tenant.into(), line.now.into(), line.actor.into(), line.action.into(), line.target.into()];
-    tx.execute_raw(sql::statement(tx, text, values)).await?;
-    Ok(())
-}
-
 async fn insert_external_ids(
     tx: &DatabaseTransaction,
     tenant: &str,
@@ -103,6 +81,14 @@ impl Store {
             "insert into tenants (id, name, created_at) values ($1, 'Default', $2) on conflict do nothing";
         tx.execute_raw(sql::statement(&tx, text, [DEFAULT_TENANT.into(), now.into()])).await?;
         Ok(tx.commit().await?)
+    }
+
+    /// The tenant that goes by this name elsewhere.
+    pub async fn tenant_called(&self, kind: &str, value: &str) -> Result<Option<String>, StoreError> {
+        let text = "select tenant_id from tenant_external_ids where kind = $1 and value = $2";
+        let row =
+            self.read().query_one_raw(sql::statement(self.read(), text, [kind.into(), value.into()])).await?;
+        Ok(row.map(|row| row.try_get("", "tenant_id")).transpose()?)
     }
 
     /// One tenant.
@@ -197,9 +183,12 @@ impl Store {
             format!("update api_keys set revoked_at = $2 where id = $1 and revoked_at is null and {which}");
         let values: [Value; 3] = [id.into(), line.now.into(), tenant.unwrap_or_default().into()];
         let done = tx.execute_raw(sql::statement(&tx, &text, values)).await?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
         audit(&tx, line).await?;
         tx.commit().await?;
-        Ok(done.rows_affected() == 1)
+        Ok(true)
     }
 
     /// Notes that a key was used; at most once a minute.
@@ -207,34 +196,6 @@ impl Store {
         let tx = self.begin().await?;
         let text = "update api_keys set last_used_at = $2 where id = $1";
         tx.execute_raw(sql::statement(&tx, text, [id.into(), now.into()])).await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// Makes a person who may sign in, or sets a new password for the one with this e-mail address.
-    pub async fn upsert_user(
-        &self,
-        tenant: &str,
-        email: &str,
-        name: &str,
-        role: &str,
-        password_hash: &str,
-        line: &Audit<'_>,
-    ) -> Result<(), StoreError> {
-        let tx = self.begin().await?;
-        let text = "insert into users (id, tenant_id, email, name, password_hash, role, created_at) \
-                    values ($1, $2, $3, $4, $5, $6, $7) on conflict (email) do update set \
-                    password_hash = excluded.password_hash, role = excluded.role, disabled_at = null";
-        let values: [Value; 7] = [
-            Uuid::now_v7().into(),
-            tenant.into(),
-            email.into(),
-            name.into(),
-            password_hash.into(),
-            role.into(),
-            line.now.into(),
-        ];
-        tx.execute_raw(sql::statement(&tx, text, values)).await?;
-        audit(&tx, line).await?;
         Ok(tx.commit().await?)
     }
 }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use switchboard::api::{self, Parts, Stations};
+use switchboard::api::{self, Parts, People, Stations};
 use switchboard::auth::Role;
 use switchboard::auth::api_key::ApiKey;
 use switchboard::conversation::Conversations;
@@ -61,6 +61,8 @@ pub struct Options {
     pub production: bool,
     /// Another database than a temporary file.
     pub database: Option<Location>,
+    /// Another time than the machine's.
+    pub clock: Option<Clock>,
 }
 
 impl Api {
@@ -75,7 +77,7 @@ impl Api {
         let location = options.database.unwrap_or_else(|| Location::Sqlite(folder.path().join("test.db")));
         migrate_up(&location).await.unwrap();
         let store = Store::open(&location).await.unwrap();
-        let clock = Clock::system();
+        let clock = options.clock.unwrap_or_else(Clock::system);
         store.ensure_default_tenant(clock.now_ms()).await.unwrap();
         store.join("test").await.unwrap();
         let ring = Ring::parse(&"k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into()).unwrap();
@@ -121,6 +123,11 @@ impl Api {
             routing,
             news,
             stations,
+            people: People::new(
+                "http://127.0.0.1".into(),
+                options.production,
+                switchboard::config::TrustedProxy::None,
+            ),
             admin_key: Some(ADMIN.into()),
             production: options.production,
             allow_private_responders: !options.production,
@@ -146,7 +153,14 @@ impl Api {
     /// A tenant with one key of this role.
     pub async fn key(&self, tenant: &str, role: Role) -> String {
         let now = self.parts.clock.now_ms();
-        let line = Audit { tenant: Some(tenant), actor: "test", action: "test", target: tenant, now };
+        let line = Audit {
+            tenant: Some(tenant),
+            actor: "test",
+            action: "test",
+            target: tenant,
+            now,
+            ..Audit::default()
+        };
         if self.parts.store.tenant(tenant).await.unwrap().is_none() {
             self.parts.store.create_tenant(tenant, tenant, &[], &line).await.unwrap();
         }
@@ -157,7 +171,7 @@ impl Api {
     pub async fn key_row(&self, tenant: Option<&str>, role: Role) -> String {
         use secrecy::ExposeSecret;
         let now = self.parts.clock.now_ms();
-        let line = Audit { tenant, actor: "test", action: "test", target: "test", now };
+        let line = Audit { tenant, actor: "test", action: "test", target: "test", now, ..Audit::default() };
         let key = ApiKey::generate();
         let row = ApiKeyRow {
             id: key.id().to_owned(),

@@ -9,6 +9,7 @@ mod main_job;
 mod outage;
 mod outbox;
 mod panics;
+mod people;
 mod pg_harness;
 mod routing;
 mod statuses;

@@ -23,7 +23,14 @@ async fn confirm(service: &crate::harness::Service, account: i64, tenant: &str, 
         business_account_id: row.business_account_id.clone(),
         display_phone_number: None,
     };
-    let line = Audit { tenant: Some(tenant), actor: "test", action: "confirm", target: number, now: 1 };
+    let line = Audit {
+        tenant: Some(tenant),
+        actor: "test",
+        action: "confirm",
+        target: number,
+        now: 1,
+        ..Audit::default()
+    };
     store.save_account(&row, None, Some(&claim), &line).await.unwrap();
     service.running.routing.changed(number).await;
 }

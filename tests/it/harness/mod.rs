@@ -162,7 +162,14 @@ impl Service {
     pub async fn onboard(&self, wish: Onboard<'_>) -> i64 {
         let (store, ring) = (&self.running.store, &self.running.ring);
         let now = 1_700_000_000_000;
-        let line = |action| Audit { tenant: Some(wish.tenant), actor: "test", action, target: "", now };
+        let line = |action| Audit {
+            tenant: Some(wish.tenant),
+            actor: "test",
+            action,
+            target: "",
+            now,
+            ..Audit::default()
+        };
         if store.tenant(wish.tenant).await.unwrap().is_none() {
             store.create_tenant(wish.tenant, wish.tenant, &[], &line("tenant.create")).await.unwrap();
         }
@@ -232,7 +239,14 @@ impl Service {
     pub async fn change_account(&self, id: i64, change: impl FnOnce(&mut Account)) {
         let mut account = self.running.store.account(id).await.unwrap().unwrap();
         change(&mut account);
-        let line = Audit { tenant: None, actor: "test", action: "account.update", target: "", now: 0 };
+        let line = Audit {
+            tenant: None,
+            actor: "test",
+            action: "account.update",
+            target: "",
+            now: 0,
+            ..Audit::default()
+        };
         self.running.store.save_account(&account, None, None, &line).await.unwrap();
         self.running.routing.changed(&account.phone_number_id).await;
         self.running.news.tell(News::Work).await.unwrap();
@@ -248,7 +262,14 @@ impl Service {
     ) {
         let mut chatbot = self.running.store.chatbot(tenant, id).await.unwrap().unwrap();
         change(&mut chatbot);
-        let line = Audit { tenant: None, actor: "test", action: "chatbot.update", target: "", now: 0 };
+        let line = Audit {
+            tenant: None,
+            actor: "test",
+            action: "chatbot.update",
+            target: "",
+            now: 0,
+            ..Audit::default()
+        };
         self.running.store.save_chatbot(&chatbot, &line).await.unwrap();
         self.running.routing.changed(number).await;
     }
