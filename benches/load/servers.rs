@@ -124,21 +124,27 @@ async fn work(server: &Server, body: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One row, one commit, as it is usually written.
+/// The same two rows, the event and that it is open, with one commit, as it is usually written.
 async fn store(db: &DatabaseConnection, change: Change) -> Result<(), Failure> {
     let text = "insert into webhook_events (digest,entry_id,field,phone_number_id,verified_by,by_platform,raw,\
-                received_at) values ($1,$2,$3,$4,$5,$6,$7,$8) on conflict do nothing";
+                received_at) values ($1,$2,$3,$4,$5,$6,$7,$8) on conflict do nothing returning id";
+    let state = "insert into event_states (event_id,state,phone_number_id,attempts,at) values ($1,'received',$2,1,$3)";
     let values = [
         Sha256::digest(&change.raw).to_vec().into(),
         change.entry_id.into(),
         change.field.into(),
-        change.phone_number_id.into(),
+        change.phone_number_id.clone().into(),
         "".into(),
         true.into(),
         change.raw.into(),
         0_i64.into(),
     ];
     let tx = db.begin().await?;
-    tx.execute_raw(Statement::from_sql_and_values(db.get_database_backend(), text, values)).await?;
+    let backend = db.get_database_backend();
+    if let Some(row) = tx.query_one_raw(Statement::from_sql_and_values(backend, text, values)).await? {
+        let id: i64 = row.try_get("", "id")?;
+        let values = [id.into(), change.phone_number_id.into(), 0_i64.into()];
+        tx.execute_raw(Statement::from_sql_and_values(backend, state, values)).await?;
+    }
     Ok(tx.commit().await?)
 }

@@ -170,13 +170,25 @@ pub(super) async fn open(
             read.max_connections(4).map_sqlx_sqlite_opts(|o| o.pragma("query_only", "on"));
         }
         Location::Postgres(_) => {
-            write.max_connections(8).min_connections(2);
+            write.max_connections(8);
             read.max_connections(8);
         }
     }
     let write = Database::connect(write).await?;
     let read = Database::connect(read).await?;
     Ok((read, write))
+}
+
+/// A line for one writer: the write pool itself on SQLite. On PostgreSQL a connection of its own, since statements are
+/// prepared on each; the second one is for when the first hangs.
+pub(super) async fn line(
+    location: &Location,
+    write: &DatabaseConnection,
+) -> Result<DatabaseConnection, StoreError> {
+    let Location::Postgres(_) = location else { return Ok(write.clone()) };
+    let mut options = options(location);
+    options.max_connections(2).min_connections(1);
+    Ok(Database::connect(options).await?)
 }
 
 fn options(location: &Location) -> ConnectOptions {

@@ -1,4 +1,4 @@
-//! Station 1's rows: what the webhook brought, and where each event stands while it is not plainly done.
+//! Station 1's rows behind the door: where each event stands while it is not plainly done.
 
 use std::collections::HashMap;
 
@@ -40,95 +40,6 @@ impl EventState {
             Self::Refused => "refused",
             Self::Ignored => "ignored",
         }
-    }
-}
-
-/// Stores one change of a verified body. `None` when the same bytes under the same secret are there already.
-#[derive(Debug, Clone)]
-pub struct Accept {
-    /// SHA-256 over the verifying secret's fingerprint and the change's bytes.
-    pub digest: [u8; 32],
-    /// `entry[].id`: the WABA.
-    pub entry_id: String,
-    /// `changes[].field`; empty when unreadable.
-    pub field: String,
-    /// The number it is about, if it names one.
-    pub phone_number_id: Option<String>,
-    /// Fingerprint of the secret that verified it.
-    pub verified_by: String,
-    /// Whether that is one of the platform's secrets.
-    pub by_platform: bool,
-    /// The change as received.
-    pub raw: Vec<u8>,
-    /// When, Unix milliseconds.
-    pub received_at: i64,
-    /// Hash of the one person it is about, so that two instances keep that person's messages in order.
-    pub lane: Option<i64>,
-    /// Why it cannot be processed at all, if so.
-    pub unreadable: Option<String>,
-}
-
-impl Write for Accept {
-    type Output = Option<i64>;
-    const FENCED: bool = false;
-
-    fn weight(&self) -> usize {
-        1 + self.raw.len() / 1_024
-    }
-
-    async fn apply(
-        tx: &DatabaseTransaction,
-        instance: i64,
-        group: &[Self],
-    ) -> Result<Vec<Option<i64>>, DbErr> {
-        let rows = group.iter().map(|e| -> [Value; 8] {
-            [
-                e.digest.to_vec().into(),
-                e.entry_id.as_str().into(),
-                e.field.as_str().into(),
-                e.phone_number_id.clone().into(),
-                e.verified_by.as_str().into(),
-                e.by_platform.into(),
-                e.raw.clone().into(),
-                e.received_at.into(),
-            ]
-        });
-        let insert = sql::insert(
-            tx,
-            "webhook_events (digest,entry_id,field,phone_number_id,verified_by,by_platform,raw,received_at)",
-            rows,
-            "on conflict do nothing returning id, digest",
-        );
-        let mut ids = HashMap::with_capacity(group.len());
-        for row in tx.query_all_raw(insert).await? {
-            ids.insert(row.try_get::<Vec<u8>>("", "digest")?, row.try_get::<i64>("", "id")?);
-        }
-        // `remove`: of two equal bodies in one group only the first is new.
-        let outputs: Vec<Option<i64>> = group.iter().map(|e| ids.remove(e.digest.as_slice())).collect();
-        let owner = (instance != 0).then_some(instance);
-        let states = group.iter().zip(&outputs).filter_map(|(e, id)| {
-            let state = if e.unreadable.is_some() { EventState::Quarantined } else { EventState::Received };
-            Some::<[Value; 8]>([
-                (*id)?.into(),
-                state.as_str().into(),
-                e.unreadable.clone().into(),
-                e.phone_number_id.clone().into(),
-                e.lane.into(),
-                owner.into(),
-                1_i64.into(),
-                e.received_at.into(),
-            ])
-        });
-        let insert = sql::insert(
-            tx,
-            "event_states (event_id,state,reason,phone_number_id,lane,owner,attempts,at)",
-            states,
-            "",
-        );
-        if insert.values.as_ref().is_some_and(|v| !v.0.is_empty()) {
-            tx.execute_raw(insert).await?;
-        }
-        Ok(outputs)
     }
 }
 
@@ -239,7 +150,7 @@ pub struct Event {
     pub raw: Vec<u8>,
     /// Unix milliseconds.
     pub received_at: i64,
-    /// See [`Accept::lane`].
+    /// See [`super::accept::Accept::lane`].
     pub lane: Option<i64>,
     /// Whose it was found to be when it was set aside: it is nobody else's later, whoever has the number then.
     pub tenant_id: Option<String>,

@@ -2,8 +2,9 @@
 //!
 //! Reads go through `read`, rare writes through [`Store::begin`], the small writes every message needs through the
 //! [`writer`], which lets hundreds of them share one commit. On SQLite all writes share one connection, so there is
-//! no lock to wait for; on PostgreSQL the door and the stations each have a writer of their own.
+//! no lock to wait for; on PostgreSQL the door and the stations each have a writer, with a connection of its own.
 
+pub mod accept;
 pub mod accounts;
 pub mod audit;
 pub mod chatbots;
@@ -99,6 +100,8 @@ fn later(code: &str) -> bool {
 pub struct Store {
     read: DatabaseConnection,
     write: DatabaseConnection,
+    /// The writers' own connections.
+    lines: [DatabaseConnection; 2],
     door: Writer,
     stations: Writer,
     instance: Arc<AtomicI64>,
@@ -112,12 +115,13 @@ impl Store {
     pub async fn open(location: &Location) -> Result<Self, StoreError> {
         let (read, write) = connect::open(location).await?;
         let instance = Arc::new(AtomicI64::new(0));
-        let stations = Writer::spawn(write.clone(), instance.clone());
+        let lines = [connect::line(location, &write).await?, connect::line(location, &write).await?];
+        let stations = Writer::spawn(lines[0].clone(), instance.clone());
         let door = match write.get_database_backend() {
-            DbBackend::Postgres => Writer::spawn(write.clone(), instance.clone()),
+            DbBackend::Postgres => Writer::spawn(lines[1].clone(), instance.clone()),
             _ => stations.clone(),
         };
-        Ok(Self { read, write, door, stations, instance, life: None, location: location.clone() })
+        Ok(Self { read, write, lines, door, stations, instance, life: None, location: location.clone() })
     }
 
     /// Where it lives.
@@ -206,9 +210,9 @@ impl Store {
 
     /// Closes all connections.
     pub async fn close(self) {
-        let Self { read, write, .. } = self;
-        let _ = read.close().await;
-        let _ = write.close().await;
+        for pool in [self.read, self.write].into_iter().chain(self.lines) {
+            let _ = pool.close().await;
+        }
     }
 }
 

@@ -14,8 +14,9 @@ use futures_util::FutureExt;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
 use tokio::sync::{mpsc, oneshot};
 
+use super::accept::Accept;
 use super::deliveries::{FinishAttempt, StartAttempt};
-use super::events::{Accept, Process};
+use super::events::Process;
 use super::turns::{CloseTurn, OpenTurn};
 use super::{StoreError, sql};
 
@@ -43,6 +44,15 @@ pub trait Write: Sized + Send + Sync + 'static {
         instance: i64,
         group: &[Self],
     ) -> impl Future<Output = Result<Vec<Self::Output>, DbErr>> + Send;
+    /// The same in one statement, which commits itself: one round trip instead of several. `None` where the database,
+    /// or this kind of write, cannot do that.
+    fn at_once(
+        _db: &DatabaseConnection,
+        _instance: i64,
+        _group: &[Self],
+    ) -> impl Future<Output = Option<Result<Vec<Self::Output>, DbErr>>> + Send {
+        std::future::ready(None)
+    }
 }
 
 /// A [`Write`] that has its place in the writer's queue.
@@ -119,13 +129,17 @@ async fn transact<T>(
     db: &DatabaseConnection,
     work: impl AsyncFnOnce(&DatabaseTransaction) -> Result<T, DbErr>,
 ) -> Result<T, StoreError> {
-    let all = async {
+    in_time(async {
         let tx = super::begin(db).await?;
         let output = work(&tx).await?;
         tx.commit().await?;
-        Ok::<_, DbErr>(output)
-    };
-    match tokio::time::timeout(COMMIT, AssertUnwindSafe(all).catch_unwind()).await {
+        Ok(output)
+    })
+    .await
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, DbErr>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(COMMIT, AssertUnwindSafe(work).catch_unwind()).await {
         Ok(Ok(result)) => Ok(result?),
         Ok(Err(_)) => Err(StoreError::Query("writing it panicked".into())),
         Err(_) => Err(StoreError::Unavailable("no commit in time".into())),
@@ -181,9 +195,13 @@ macro_rules! kinds {
                 }
             }
 
-            async fn write(self, db: &DatabaseConnection, instance: i64) {
+            async fn write(mut self, db: &DatabaseConnection, instance: i64) {
+                $(self.$field = at_once(db, instance, self.$field).await;)*
                 let fenced = false $(|| ($kind::FENCED && !self.$field.0.is_empty()))*;
                 let count = 0 $(+ self.$field.0.len())*;
+                if count == 0 {
+                    return;
+                }
                 let outcome = transact(db, async |tx| {
                     let alive = !fenced || still_alive(tx, instance).await?;
                     Ok(($(if self.$field.0.is_empty() {
@@ -216,6 +234,25 @@ macro_rules! kinds {
             }
         }
     };
+}
+
+/// Commits the writes of one kind by themselves, if that can be done in one statement. Gives back what is still to do:
+/// all of them if it cannot, or if one of them spoilt it.
+async fn at_once<W: Write>(
+    db: &DatabaseConnection,
+    instance: i64,
+    (group, replies): (Vec<W>, Vec<Reply<W>>),
+) -> (Vec<W>, Vec<Reply<W>>) {
+    if group.is_empty() {
+        return (group, replies);
+    }
+    let work = async { W::at_once(db, instance, &group).await.transpose() };
+    match in_time(work).await {
+        Ok(None) | Err(StoreError::Query(_) | StoreError::Conflict) => return (group, replies),
+        Ok(Some(outputs)) => answer(replies, Ok(outputs)),
+        Err(error) => answer(replies, Err(error)),
+    }
+    Default::default()
 }
 
 fn answer<T>(replies: Vec<oneshot::Sender<Result<T, StoreError>>>, outcome: Result<Vec<T>, StoreError>) {
