@@ -2,6 +2,7 @@
 //! service.
 
 mod engine;
+mod retention;
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -220,6 +221,7 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
         tokio::spawn(engine::hear(routing.clone(), news.hear())),
         tokio::spawn(engine::tidy(store.clone(), options.clock.clone(), metrics.clone())),
         tokio::spawn(engine::activate(onboarding)),
+        tokio::spawn(retention::run(store.clone(), options.clock.clone(), config.storage.retention_days)),
     ];
     if let Some(port) = config.operations.metrics_port {
         background.push(metrics_listener((config.server.host, port), metrics)?);

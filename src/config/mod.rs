@@ -272,7 +272,6 @@ impl Config {
     pub fn unused(&self) -> Vec<&'static str> {
         let (sessions, operations) = (&self.sessions, &self.operations);
         [
-            ("RETENTION_DAYS", self.storage.retention_days.is_some()),
             ("CLIENT_ID", sessions.client_id.is_some()),
             ("WAHA_API_KEY", sessions.waha_api_key.is_some()),
             ("SUPABASE_URL", self.supabase.supabase_url.is_some()),

@@ -41,7 +41,7 @@ pub(super) struct Home {
 const COLUMNS: &str = "id, thread_id, contact_id, whatsapp_account_id as account_id, phone_number_id, unique_conv_id, \
                        recipient, owner";
 /// The advisory lock under which contacts and conversations are made: two instances may see the same stranger.
-const MAKING: i64 = 0x7377_6270_656f_706c;
+pub(super) const MAKING: i64 = 0x7377_6270_656f_706c;
 /// Nobody holds it: no owner, or a dead one.
 pub(super) const FREE: &str = "(owner is null or owner not in (select id from instances))";
 

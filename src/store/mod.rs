@@ -18,6 +18,7 @@ pub mod instances;
 pub mod messages;
 pub mod people;
 pub mod replies;
+pub mod retention;
 pub mod statuses;
 pub mod tenants;
 pub mod turns;

@@ -1,0 +1,55 @@
+//! Forgets what is older than the operator keeps: once an hour, in small pieces, beside everything else.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::runtime::Clock;
+use crate::store::retention::Piece;
+use crate::store::{Store, StoreError};
+
+/// How often.
+const EVERY: Duration = Duration::from_secs(3_600);
+/// Things looked at in one transaction, and the rest after each, in which others write.
+const PIECE: u64 = 200;
+const REST: Duration = Duration::from_millis(20);
+const DAY: i64 = 86_400_000;
+
+/// Works for ever; without `days` everything is kept.
+pub(super) async fn run(store: Store, clock: Clock, days: Option<u32>) {
+    let Some(days) = days else { return };
+    loop {
+        match once(&store, clock.now_ms(), days).await {
+            Ok(0) => {}
+            Ok(gone) => tracing::info!(gone, "old rows were removed"),
+            Err(error) => tracing::warn!(%error, "old rows stay for another hour"),
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+async fn once(store: &Store, now: i64, days: u32) -> Result<u64, StoreError> {
+    let before = now - i64::from(days) * DAY;
+    let mut gone = all(0, |after| store.expire_messages(before, now, after, PIECE)).await?;
+    gone += all(Uuid::nil(), |after| store.expire_turns(before, after, PIECE)).await?;
+    gone += all(0, |after| store.expire_events(before, after, PIECE)).await?;
+    gone += all(0, |after| store.expire_conversations(before, after, PIECE)).await?;
+    Ok(gone)
+}
+
+/// Piece after piece until what is left is young.
+async fn all<I, F>(mut after: I, piece: impl Fn(I) -> F) -> Result<u64, StoreError>
+where
+    F: Future<Output = Result<Piece<I>, StoreError>>,
+{
+    let mut gone = 0;
+    loop {
+        let piece = piece(after).await?;
+        gone += piece.gone;
+        match piece.last {
+            Some(last) => after = last,
+            None => return Ok(gone),
+        }
+        tokio::time::sleep(REST).await;
+    }
+}
