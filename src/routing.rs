@@ -35,7 +35,7 @@ const SECRETS: u64 = 256;
 /// Reads of something that changes all the time.
 const TRIES: usize = 4;
 /// What a secret's fingerprint is hashed for; see [`Ring::keyed_hash`].
-const FINGERPRINT: &str = "app-secret";
+pub const FINGERPRINT: &str = "app-secret";
 /// The same for verify tokens.
 pub const VERIFY_TOKEN: &str = "verify-token";
 

@@ -5,6 +5,8 @@ mod create_admin;
 mod demo;
 mod doctor;
 mod migrate;
+mod progress;
+mod rotate_keys;
 mod serve;
 pub mod simulate;
 
@@ -14,6 +16,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use secrecy::ExposeSecret;
 
 use crate::config::{self, Config, Variables};
+use crate::news::News;
 use crate::store::{Location, SingleProcess, Store, migrate_up};
 
 /// Many chatbots behind one WhatsApp webhook: every message stored, routed, answered once and in order.
@@ -40,6 +43,8 @@ enum Command {
     CreateAdmin(create_admin::CreateAdmin),
     /// Makes, lists and revokes API keys.
     ApiKey(api_key::ApiKeys),
+    /// Seals every stored secret again with the newest key.
+    RotateKeys(rotate_keys::RotateKeys),
 }
 
 /// Why a command failed, in a sentence for the person at the terminal.
@@ -64,6 +69,7 @@ pub async fn run() -> ExitCode {
         Command::Migrate(migrate) => migrate.run(&variables).await,
         Command::CreateAdmin(create) => create.run(&variables).await,
         Command::ApiKey(keys) => keys.run(&variables).await,
+        Command::RotateKeys(rotate) => rotate.run(&variables).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -80,6 +86,15 @@ fn fail(error: Failure) -> ExitCode {
 #[allow(clippy::print_stdout)] // the one place where commands speak
 fn say(line: impl std::fmt::Display) {
     println!("{line}");
+}
+
+/// Tells running instances what they are to know at once; where that fails, or on SQLite, they find out by themselves.
+async fn tell(store: &Store, news: &News) {
+    if let Ok(news) = serde_json::to_string(news)
+        && let Err(error) = store.notify(&news).await
+    {
+        tracing::debug!(%error, "running instances will see by themselves");
+    }
 }
 
 /// Where the database is.

@@ -82,7 +82,7 @@ pub struct Number {
 
 impl Store {
     /// The accounts that `which` picks, deleted ones included unless it says otherwise.
-    async fn find_accounts(
+    pub(super) async fn find_accounts(
         &self,
         which: &str,
         values: impl IntoIterator<Item = Value>,

@@ -18,6 +18,7 @@ pub mod instances;
 pub mod messages;
 pub mod people;
 pub mod replies;
+pub mod reseal;
 pub mod retention;
 pub mod statuses;
 pub mod tenants;

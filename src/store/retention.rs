@@ -65,7 +65,12 @@ impl Store {
     }
 
     /// Of `limit` turns from `after` on, those of before `before` that nobody is being asked for.
-    pub async fn expire_turns(&self, before: i64, after: Uuid, limit: u64) -> Result<Piece<Uuid>, StoreError> {
+    pub async fn expire_turns(
+        &self,
+        before: i64,
+        after: Uuid,
+        limit: u64,
+    ) -> Result<Piece<Uuid>, StoreError> {
         let tx = self.begin().await?;
         let (ids, last) = old::<Uuid>(&tx, "turns", "created_at", before, after, limit).await?;
         let mut gone = 0;
@@ -116,14 +121,17 @@ impl Store {
         );
         let values = [before.into(), sql::json(&ids)];
         let gone = tx.query_all_raw(sql::statement(&tx, &text, values)).await?;
-        let column = |name: &str| gone.iter().map(|row| row.try_get("", name)).collect::<Result<Vec<i64>, _>>();
+        let column =
+            |name: &str| gone.iter().map(|row| row.try_get("", name)).collect::<Result<Vec<i64>, _>>();
         let (threads, contacts) = (column("thread_id")?, column("contact_id")?);
         let text = "delete from threads where opted_out_at is null and not exists \
                     (select 1 from whatsapp_conversations c where c.thread_id = threads.id) and id";
         remove(&tx, text, &threads).await?;
         let alone = |column| format!("not exists (select 1 from threads t where t.contact_id = {column})");
-        let text =
-            format!("delete from contact_aliases where {} and contact_id", alone("contact_aliases.contact_id"));
+        let text = format!(
+            "delete from contact_aliases where {} and contact_id",
+            alone("contact_aliases.contact_id")
+        );
         remove(&tx, &text, &contacts).await?;
         let text = format!("delete from contacts where {} and id", alone("contacts.id"));
         remove(&tx, &text, &contacts).await?;
@@ -133,10 +141,7 @@ impl Store {
 }
 
 /// What must not be answered again: (account, Meta's id, when).
-pub(super) async fn mark(
-    tx: &DatabaseTransaction,
-    marks: Vec<[Value; 3]>,
-) -> Result<(), StoreError> {
+pub(super) async fn mark(tx: &DatabaseTransaction, marks: Vec<[Value; 3]>) -> Result<(), StoreError> {
     if !marks.is_empty() {
         let tail = "on conflict (whatsapp_account_id,wamid) do update set at = excluded.at";
         tx.execute_raw(sql::insert(tx, "dedupe_marks (whatsapp_account_id,wamid,at)", marks, tail)).await?;

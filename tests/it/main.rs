@@ -5,6 +5,7 @@ mod door;
 mod failing_chatbots;
 mod harness;
 mod instances;
+mod keeping;
 mod main_job;
 mod outage;
 mod outbox;
