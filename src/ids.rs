@@ -69,6 +69,7 @@ numbered! {
     DeliveryId "dlv_" "a delivery: an outgoing message";
     EventId "evt_" "a stored webhook event";
     InstanceId "ins_" "a running instance of this program";
+    AlertId "alt_" "an alert";
 }
 
 /// Only the form that `Display` writes: no sign, no leading zero, at least 1. One row has one public name.
@@ -169,6 +170,8 @@ unguessed! {
     TurnId "a turn; also its `Idempotency-Key` at the responder";
     AttemptId "an attempt; also what Meta echoes in `biz_opaque_callback_data`";
     UserId "a person who may sign in";
+    EventEndpointId "an event endpoint: where a tenant's own systems hear of what happens";
+    EventDeliveryId "one event for one endpoint; also its `webhook-id`";
 }
 
 #[cfg(test)]

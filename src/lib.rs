@@ -12,6 +12,8 @@ pub mod inbox;
 pub mod conversation;
 pub mod outbox;
 pub mod onboarding;
+pub mod notify;
+pub mod alerts;
 pub mod routing;
 pub mod responder;
 pub mod auth;

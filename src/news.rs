@@ -31,6 +31,8 @@ pub enum News {
         /// Their ids.
         ids: Vec<i64>,
     },
+    /// Event endpoints were made, changed or removed.
+    Endpoints,
     /// There may be work that nobody holds.
     Work,
     /// Some news may have been lost: look at everything anew.

@@ -62,6 +62,12 @@ impl Clock {
     }
 }
 
+/// Unix milliseconds as people and other programs read them: `2026-01-02T03:04:05.678Z`.
+pub fn rfc3339(ms: i64) -> String {
+    let at = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000);
+    at.ok().and_then(|at| at.format(&time::format_description::well_known::Rfc3339).ok()).unwrap_or_default()
+}
+
 #[allow(clippy::disallowed_methods)] // The one place where time enters.
 fn system_now_ms() -> i64 {
     match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {

@@ -81,6 +81,8 @@ pub mod metric {
     pub const SENDS: &str = "switchboard_sends_total";
     /// Counter: deliveries of which nobody knows whether they went out.
     pub const DELIVERIES_UNKNOWN: &str = "switchboard_deliveries_unknown_total";
+    /// Counter: tries to tell tenants' systems of an event, by `outcome` (delivered, refused, timeout, …).
+    pub const EVENT_TRIES: &str = "switchboard_event_tries_total";
     /// Gauge, seconds: age of the oldest item waiting, by `station` (inbox, conversation, outbox).
     pub const OLDEST_WAITING_SECONDS: &str = "switchboard_oldest_waiting_seconds";
 }
@@ -121,6 +123,7 @@ fn describe() {
     describe_counter!(metric::TURNS_DEAD, "Turns without an answer, by chatbot and reason");
     describe_counter!(metric::SENDS, "Attempts to send by outcome and Meta's code");
     describe_counter!(metric::DELIVERIES_UNKNOWN, "Deliveries that may or may not have gone out");
+    describe_counter!(metric::EVENT_TRIES, "Tries to tell tenants' systems of an event, by outcome");
     describe_gauge!(metric::OLDEST_WAITING_SECONDS, "Age of the oldest waiting item by station");
 }
 

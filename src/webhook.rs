@@ -15,6 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
+use crate::alerts::Burst;
 use crate::graph::payload::{self, Change};
 use crate::graph::signature::{self, Signature};
 use crate::inbox::Inbox;
@@ -55,6 +56,7 @@ struct Parts {
     /// Places for bodies whose signer must be looked up.
     looking: Semaphore,
     inbox: RwLock<Option<Inbox>>,
+    refused: Burst,
 }
 
 impl Door {
@@ -79,6 +81,7 @@ impl Door {
             allow_unsigned,
             looking: Semaphore::new(signer::LOOKING),
             inbox: RwLock::default(),
+            refused: Burst::default(),
         }))
     }
 
@@ -141,7 +144,7 @@ async fn receive(door: web::Data<Door>, request: HttpRequest, body: web::Payload
     let header = request.headers().get(signature::HEADER);
     let signature = header.and_then(|value| Signature::parse(value.to_str().ok()?));
     if signature.is_none() && !(door.0.allow_unsigned && header.is_none()) {
-        return unsigned();
+        return unsigned(&door);
     }
     let too_large =
         || json(HttpResponse::PayloadTooLarge(), r#"{"success":false,"error":"Body over 3 MiB"}"#);
@@ -178,13 +181,14 @@ async fn receive(door: web::Data<Door>, request: HttpRequest, body: web::Payload
         Ok(Some(Stored::NotOurs)) => {
             json(HttpResponse::Ok(), r#"{"success":true,"message":"Not a WhatsApp webhook event"}"#)
         }
-        Ok(None) => unsigned(),
+        Ok(None) => unsigned(&door),
         Err(error) => unavailable(&error),
     }
 }
 
-fn unsigned() -> HttpResponse {
+fn unsigned(door: &Door) -> HttpResponse {
     metrics::counter!(metric::SIGNATURES_REFUSED).increment(1);
+    door.0.refused.count(&door.0.store, door.0.clock.now_ms());
     json(HttpResponse::Unauthorized(), r#"{"success":false,"error":"Invalid signature"}"#)
 }
 

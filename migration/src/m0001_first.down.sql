@@ -1,4 +1,7 @@
 drop table instances;
+drop table alerts;
+drop table event_deliveries;
+drop table event_endpoints;
 drop table early_statuses;
 drop table attempts;
 drop table deliveries;

@@ -289,11 +289,13 @@ create table deliveries (
     sent_at bigint,
     delivered_at bigint,
     read_at bigint,
-    failed_at bigint
+    failed_at bigint,
+    told varchar(16) -- the last status that the tenant's own systems were told of
 );
 create index deliveries_open on deliveries (conversation_id, id) where status in ('queued', 'sending');
 create index deliveries_tenant on deliveries (tenant_id, status, id);
 create index deliveries_message on deliveries (message_id);
+create index deliveries_lost on deliveries (created_at) where status in ('unknown', 'dead');
 
 create table attempts (
     id :uuid primary key,
@@ -320,6 +322,60 @@ create table early_statuses (
     stored_at bigint not null
 );
 create index early_statuses_wamid on early_statuses (wamid);
+
+-- ── what other systems are told ─────────────────────────────────────────────────────────────────────
+-- Where a tenant's own systems hear of what happens; api and docs call them event endpoints.
+create table event_endpoints (
+    id :uuid primary key,
+    tenant_id text not null references tenants (id),
+    url text not null,
+    types text not null,      -- JSON: names of event types; an empty list means all
+    secret text not null,     -- sealed
+    previous_secret text,     -- sealed; signs as well until previous_until
+    previous_until bigint,
+    failing_since bigint,     -- the first failure since the last success
+    disabled_at bigint,
+    disabled_reason varchar(16),
+    created_at bigint not null,
+    updated_at bigint not null
+);
+create index event_endpoints_tenant on event_endpoints (tenant_id, id);
+
+-- One event for one endpoint. Its id is what the receiver deduplicates by.
+create table event_deliveries (
+    id :uuid primary key,
+    endpoint_id :uuid not null,
+    tenant_id text not null,
+    conversation_id bigint, -- whose words the payload may hold
+    type varchar(32) not null,
+    payload text not null,
+    status varchar(16) not null check (status in ('queued', 'delivered', 'dead')),
+    attempts bigint not null default 0,
+    next_at bigint not null,
+    response_status bigint,
+    reason text,
+    created_at bigint not null,
+    finished_at bigint
+);
+create index event_deliveries_due on event_deliveries (endpoint_id, next_at) where status = 'queued';
+create index event_deliveries_tenant on event_deliveries (tenant_id, id);
+create index event_deliveries_conversation on event_deliveries (conversation_id);
+
+-- What people have to know. kind and subject together are said once in a slot of fifteen minutes.
+create table alerts (
+    id :identity,
+    kind varchar(32) not null,
+    subject text not null,
+    slot bigint not null,
+    tenant_id text,
+    account_id bigint,
+    text text not null,
+    at bigint not null,
+    tries bigint not null default 0,
+    next_at bigint not null,
+    posted_at bigint,
+    unique (kind, subject, slot)
+);
 
 -- ── running it ──────────────────────────────────────────────────────────────────────────────────────
 -- A live instance renews expires_at (the database's clock). What a dead one owned is free to be claimed.

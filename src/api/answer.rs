@@ -7,11 +7,10 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize, Serializer};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use utoipa::{IntoParams, ToSchema};
 
 use super::problem::ApiError;
+pub use crate::runtime::rfc3339;
 
 /// What every handler gives.
 pub type Answer = Result<HttpResponse, ApiError>;
@@ -140,10 +139,4 @@ impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&rfc3339(self.0))
     }
-}
-
-/// `2026-01-02T03:04:05.678Z`.
-pub fn rfc3339(ms: i64) -> String {
-    let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000);
-    at.ok().and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default()
 }

@@ -1,5 +1,6 @@
 //! The integration API: the table of its routes, and the parts its handlers work with.
 
+mod alerts;
 pub mod answer;
 mod api_keys;
 mod body;
@@ -8,6 +9,8 @@ mod conversations;
 mod cookie;
 mod credential;
 mod deliveries;
+mod event_deliveries;
+mod event_endpoints;
 mod events;
 pub mod guard;
 mod integration;
@@ -184,6 +187,17 @@ routes! {
     "/api/v1/events/{id}" { get events::one }
     "/api/v1/events/{id}/replay" { post events::replay }
     "/api/v1/trace/{wamid:.+}" { get trace::one }
+    "/api/v1/event-endpoints" { get event_endpoints::list, post event_endpoints::create }
+    "/api/v1/event-endpoints/{id}" {
+        get event_endpoints::one,
+        patch event_endpoints::change,
+        delete event_endpoints::remove,
+    }
+    "/api/v1/event-endpoints/{id}/rotate-secret" { post event_endpoints::rotate }
+    "/api/v1/event-deliveries" { get event_deliveries::list }
+    "/api/v1/event-deliveries/{id}" { get event_deliveries::one }
+    "/api/v1/event-deliveries/{id}/retry" { post event_deliveries::retry }
+    "/api/v1/alerts" { get alerts::list }
     "/openapi.json" { get system::openapi }
     "/health" { get system::health }
     "/ready" { get system::ready }

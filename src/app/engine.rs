@@ -17,6 +17,7 @@ use crate::conversation::Conversations;
 use crate::graph::client::GraphClient;
 use crate::inbox::{self, Inbox};
 use crate::news::{News, Newsroom};
+use crate::notify::Notifier;
 use crate::onboarding::Onboarding;
 use crate::outbox::Outbox;
 use crate::responder::Responders;
@@ -54,6 +55,7 @@ pub(super) struct Parts {
     pub clock: Clock,
     pub door: Door,
     pub stations: Stations,
+    pub notifier: Notifier,
 }
 
 /// Runs the stations. Cheap to clone.
@@ -144,6 +146,7 @@ impl Engine {
 
 fn begin(parts: Parts) -> Unit {
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    tasks.spawn(parts.notifier.run(tasks.clone(), stop.clone()));
     let outbox = Outbox::new(
         parts.store.clone(),
         parts.routing.clone(),
@@ -262,15 +265,25 @@ async fn search(parts: &Parts, unit: &Unit, older_than: i64) -> Result<(), Store
     }
 }
 
-/// Keeps routes fresh.
-pub(super) async fn hear(routing: Routing, mut news: broadcast::Receiver<News>) {
+/// Keeps routes fresh, and who listens to events.
+pub(super) async fn hear(routing: Routing, store: Store, mut news: broadcast::Receiver<News>) {
     loop {
         match news.recv().await {
             Ok(News::Routes(number)) => routing.forget(&number).await,
-            Ok(News::Lost) | Err(broadcast::error::RecvError::Lagged(_)) => routing.forget_all(),
+            Ok(News::Endpoints) => listen(&store).await,
+            Ok(News::Lost) | Err(broadcast::error::RecvError::Lagged(_)) => {
+                routing.forget_all();
+                listen(&store).await;
+            }
             Ok(_) => {}
             Err(broadcast::error::RecvError::Closed) => return,
         }
+    }
+}
+
+async fn listen(store: &Store) {
+    if let Err(error) = store.load_listeners().await {
+        tracing::warn!(%error, "changed event endpoints will be noticed within a minute");
     }
 }
 
@@ -298,6 +311,9 @@ pub(super) async fn tidy(store: Store, clock: Clock, metrics: PrometheusHandle) 
         if round.is_multiple_of(5) {
             metrics.run_upkeep();
             measure(&store, &clock).await;
+        }
+        if round.is_multiple_of(60) {
+            listen(&store).await;
         }
         if round.is_multiple_of(3_600)
             && let Err(error) = store.sweep(clock.now_ms()).await

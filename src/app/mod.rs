@@ -18,6 +18,7 @@ use crate::api::{self, People, Stations};
 use crate::config::{Config, OnboardingVerify};
 use crate::graph::client::GraphClient;
 use crate::news::Newsroom;
+use crate::notify::Notifier;
 use crate::onboarding::Onboarding;
 use crate::responder::Responders;
 use crate::routing::Routing;
@@ -25,7 +26,7 @@ use crate::runtime::{self, Clock, Shutdown};
 use crate::secret::Ring;
 use crate::store::{Location, MigrateError, SingleProcess, Store, StoreError, migrate_up};
 use crate::webhook::{self, Door};
-use crate::{config, telemetry};
+use crate::{alerts, config, telemetry};
 use engine::Engine;
 
 /// How long a stop may take before what is still under way is left to the database.
@@ -128,6 +129,7 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
     let store = Store::open(&location).await?;
     store.ensure_default_tenant(options.clock.now_ms()).await?;
     let ring = config.ring()?;
+    store.load_listeners().await?;
     let news = Newsroom::open(store.clone(), shutdown.drain_token());
     let routing = Routing::new(store.clone(), ring.clone(), news.clone());
     let graph = GraphClient::new(
@@ -179,6 +181,19 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
         draining: shutdown.drain_token(),
         started_at: options.clock.now_ms(),
     };
+    let notifier = Notifier::new(
+        store.clone(),
+        ring.clone(),
+        news.clone(),
+        options.clock.clone(),
+        config.allow_private_responders(),
+    )?;
+    let alarm = alerts::Alarm {
+        store: store.clone(),
+        clock: options.clock.clone(),
+        responders: responders.clone(),
+        address: config.operations.alert_webhook_url.clone(),
+    };
     let engine = Engine::new(engine::Parts {
         store: store.clone(),
         routing: routing.clone(),
@@ -188,6 +203,7 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
         clock: options.clock.clone(),
         door: door.clone(),
         stations,
+        notifier,
     });
 
     let setup_link = api::setup::link(&store, &ring, &config.public_url()).await?;
@@ -218,9 +234,10 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
     let serving = tokio::spawn(server);
 
     let mut background = vec![
-        tokio::spawn(engine::hear(routing.clone(), news.hear())),
+        tokio::spawn(engine::hear(routing.clone(), store.clone(), news.hear())),
         tokio::spawn(engine::tidy(store.clone(), options.clock.clone(), metrics.clone())),
         tokio::spawn(engine::activate(onboarding)),
+        tokio::spawn(alarm.watch()),
         tokio::spawn(retention::run(store.clone(), options.clock.clone(), config.storage.retention_days)),
     ];
     if let Some(port) = config.operations.metrics_port {

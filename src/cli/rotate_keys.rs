@@ -1,11 +1,13 @@
 //! `switchboard rotate-keys`: everything that is sealed, sealed again by the newest key.
 
 use secrecy::ExposeSecret;
+use uuid::Uuid;
 
 use super::progress::{Progress, patiently};
 use super::{Failure, database, say, tell};
 use crate::config::{Config, Variables};
 use crate::news::News;
+use crate::notify::signature::secret_place;
 use crate::routing::{FINGERPRINT, VERIFY_TOKEN, chatbot_key_place, sealed_place};
 use crate::secret::{Place, Ring};
 use crate::store::reseal::Cell;
@@ -132,6 +134,24 @@ impl Work<'_> {
             }
             self.write(cells).await?;
             self.round.rehashed += patiently(|| store.reseal(&hashes)).await?;
+            progress.add(rows.len() as u64);
+        }
+        let mut last = Uuid::nil();
+        loop {
+            let rows = store.endpoints_after(last, PAGE).await?;
+            let Some(end) = rows.last() else { break };
+            last = end.id;
+            let mut cells = Vec::new();
+            for row in &rows {
+                for (column, sealed) in [
+                    ("secret", Some(row.secret.as_str())),
+                    ("previous_secret", row.previous_secret.as_deref()),
+                ] {
+                    let place = secret_place(&row.tenant_id, row.id, column);
+                    self.cell(&mut cells, "event_endpoints", column, || row.id.into(), sealed, &place);
+                }
+            }
+            self.write(cells).await?;
             progress.add(rows.len() as u64);
         }
         progress.end();

@@ -275,7 +275,6 @@ impl Config {
             ("CLIENT_ID", sessions.client_id.is_some()),
             ("WAHA_API_KEY", sessions.waha_api_key.is_some()),
             ("SUPABASE_URL", self.supabase.supabase_url.is_some()),
-            ("ALERT_WEBHOOK_URL", operations.alert_webhook_url.is_some()),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", operations.otel_exporter_otlp_endpoint.is_some()),
         ]
         .into_iter()

@@ -39,6 +39,12 @@ impl Breaker {
         true
     }
 
+    /// The keys that rest, or are being probed.
+    pub fn resting(&self) -> Vec<String> {
+        let states = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        states.iter().filter(|(_, state)| state.rest.is_some()).map(|(key, _)| key.clone()).collect()
+    }
+
     /// Tells how a call ended.
     pub fn record(&self, key: &str, good: bool, now: i64) {
         let mut states = self.0.lock().unwrap_or_else(|e| e.into_inner());
@@ -85,6 +91,7 @@ mod tests {
         }
         breaker.record("a", false, 9);
         assert!(!breaker.allows("a", 10));
+        assert_eq!(breaker.resting(), ["a"]);
         assert!(breaker.allows("b", 10), "another key is untouched");
         assert!(breaker.allows("a", 9 + REST), "one probe");
         assert!(!breaker.allows("a", 10 + REST), "only one");
@@ -93,6 +100,7 @@ mod tests {
         assert!(breaker.allows("a", 11 + 3 * REST));
         breaker.record("a", true, 12 + 3 * REST);
         assert!(breaker.allows("a", 13 + 3 * REST), "a good probe ends it");
+        assert!(breaker.resting().is_empty());
     }
 
     #[test]

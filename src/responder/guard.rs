@@ -4,9 +4,13 @@
 //! point elsewhere a moment later. Address literals never reach a resolver, so they are checked in the URL.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
+
+use crate::runtime::http_client;
 
 /// Why an address is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,9 +56,18 @@ pub fn check_url(text: &str, allow_private: bool) -> Result<Url, Forbidden> {
     if private { Err(Forbidden::Private) } else { Ok(url) }
 }
 
+/// A client that connects to public addresses only, unless private ones are allowed. Check the URL first: address
+/// literals are never resolved.
+///
+/// # Errors
+/// When TLS cannot be set up.
+pub fn guarded_client(total: Duration, allow_private: bool) -> Result<reqwest::Client, reqwest::Error> {
+    http_client(total).dns_resolver(Arc::new(Resolver { allow_private })).build()
+}
+
 /// Resolves names to public addresses only.
-pub(super) struct Resolver {
-    pub allow_private: bool,
+struct Resolver {
+    allow_private: bool,
 }
 
 impl Resolve for Resolver {

@@ -16,9 +16,8 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::message::Entry;
-use crate::runtime;
 use breaker::Breaker;
-pub use guard::{Forbidden, check_url};
+pub use guard::{Forbidden, check_url, guarded_client};
 
 /// Largest answer we read, in bytes.
 const MAX_ANSWER: usize = 256 * 1024;
@@ -144,11 +143,7 @@ impl Responders {
     /// `base_url` and `path` serve chatbots that name none of their own. Private addresses are refused unless allowed;
     /// the operator's own `base_url` is always allowed.
     pub fn new(base_url: Option<Url>, path: String, allow_private: bool) -> Result<Self, reqwest::Error> {
-        let client = |allow_private| {
-            runtime::http_client(Duration::from_secs(120))
-                .dns_resolver(std::sync::Arc::new(guard::Resolver { allow_private }))
-                .build()
-        };
+        let client = |allow_private| guarded_client(Duration::from_secs(120), allow_private);
         let (http, trusted) = (client(allow_private)?, client(true)?);
         Ok(Self { http, trusted, base_url, path, allow_private, breaker: Breaker::default() })
     }
@@ -200,6 +195,11 @@ impl Responders {
             self.breaker.record(&bot, !broken, now_ms);
         }
         result
+    }
+
+    /// Who failed too often and is left alone just now: `bot:<chatbot>` and `host:<host>`.
+    pub fn resting(&self) -> Vec<String> {
+        self.breaker.resting()
     }
 
     fn client(&self, settings: &Settings) -> &reqwest::Client {

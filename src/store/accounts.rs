@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use super::audit::{Audit, audit};
 use super::chatbots::{self, Chatbot};
 use super::contacts::inserted;
-use super::{Store, StoreError, sql};
+use super::{Store, StoreError, sql, telling};
 
 /// A stored account. Tokens and secrets are sealed.
 #[derive(Debug, Clone, FromQueryResult)]
@@ -193,6 +193,7 @@ impl Store {
                 return Err(StoreError::Conflict);
             }
         }
+        let before = telling::standing(&tx, account.id).await?;
         let id = if account.id == 0 {
             let text = format!(
                 "insert into whatsapp_accounts ({FIELDS}) values ({}) returning id",
@@ -210,6 +211,7 @@ impl Store {
             tx.execute_raw(sql::statement(&tx, &text, values)).await?;
             account.id
         };
+        telling::account(&tx, &self.listeners, id, before, line.now).await?;
         audit(&tx, line).await?;
         tx.commit().await?;
         Ok(id)
@@ -260,7 +262,9 @@ impl Store {
                     where id = $1 and access_token = $5 and status <> $2 and status <> 'inactive' \
                     and deleted_at is null";
         let values: [Value; 5] = [id.into(), status.into(), reason.into(), now.into(), used.into()];
+        let before = telling::standing(&tx, id).await?;
         let done = tx.execute_raw(sql::statement(&tx, text, values)).await?;
+        telling::account(&tx, &self.listeners, id, before, now).await?;
         tx.commit().await?;
         Ok(done.rows_affected() == 1)
     }

@@ -3,11 +3,12 @@
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
 use uuid::Uuid;
 
+use super::event_endpoints::Listeners;
 use super::messages::Place;
 use super::replies::{Enqueued, Outgoing, Reply, enqueue};
 use super::statuses;
 use super::writer::Write;
-use super::{Store, StoreError, sql};
+use super::{Store, StoreError, sql, telling};
 use crate::message::DeliveryStatus;
 
 /// Records that a delivery is about to be tried. False: it is not waiting any more. Told twice, because the first
@@ -123,6 +124,15 @@ impl Write for FinishAttempt {
         tx.execute_raw(sql::statement(tx, &text, values)).await?;
         statuses::apply_early(tx, group).await?;
         Ok(vec![(); group.len()])
+    }
+
+    async fn tell(
+        tx: &DatabaseTransaction,
+        listeners: &Listeners,
+        group: &[Self],
+        _: &[()],
+    ) -> Result<(), DbErr> {
+        telling::deliveries(tx, listeners, group.iter().map(|f| f.delivery_id), group[0].now).await
     }
 }
 
@@ -244,10 +254,12 @@ impl Store {
                     (select id from deliveries where conversation_id = $1 and status = 'sending')";
         tx.execute_raw(sql::statement(&tx, text, [conversation_id.into(), now.into()])).await?;
         let text = "update deliveries set status = 'unknown', reason = 'interrupted' \
-                    where conversation_id = $1 and status = 'sending'";
-        let done = tx.execute_raw(sql::statement(&tx, text, [conversation_id.into()])).await?;
+                    where conversation_id = $1 and status = 'sending' returning id";
+        let rows = tx.query_all_raw(sql::statement(&tx, text, [conversation_id.into()])).await?;
+        let lost = rows.iter().map(|row| row.try_get("", "id")).collect::<Result<Vec<i64>, _>>()?;
+        telling::deliveries(&tx, &self.listeners, lost.iter().copied(), now).await?;
         tx.commit().await?;
-        Ok(done.rows_affected())
+        Ok(lost.len() as u64)
     }
 
     /// Moves a delivery from one of `from` to `to`. False if it stands elsewhere.

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
 
+use super::event_endpoints::Listeners;
 use super::messages::{self, Append, Appended};
 use super::statuses::{self, ApplyStatus};
 use super::writer::Write;
-use super::{Store, StoreError, sql};
+use super::{Store, StoreError, alerts, sql, telling};
 
 /// Attempts after which an event that keeps crashing its worker is quarantined.
 pub const MAX_ATTEMPTS: i64 = 5;
@@ -125,9 +126,19 @@ impl Write for Process {
                     p.now.into(),
                 ];
                 tx.execute_raw(sql::statement(tx, text, values)).await?;
+                alerts::left(tx, *state, tenant.as_deref(), p.now).await?;
             }
         }
         Ok(group.iter().map(|p| appended.by_ref().take(p.appends.len()).collect()).collect())
+    }
+
+    async fn tell(
+        tx: &DatabaseTransaction,
+        listeners: &Listeners,
+        group: &[Self],
+        outputs: &[Self::Output],
+    ) -> Result<(), DbErr> {
+        telling::processed(tx, listeners, group, outputs).await
     }
 }
 

@@ -93,11 +93,14 @@ impl Store {
         Ok(())
     }
 
-    /// When the oldest open item of each station came to be, Unix milliseconds: inbox, conversation, outbox.
+    /// When the oldest open item of each station came to be, Unix milliseconds: inbox, conversation, outbox. What an
+    /// account holds back until its people did something is not waiting for us.
     pub async fn oldest_waiting(&self) -> Result<[Option<i64>; 3], StoreError> {
         let text = "select (select min(at) from event_states where state = 'received') as inbox, \
                     (select min(at) from pending_messages) as conversation, \
-                    (select min(next_at) from deliveries where status in ('queued', 'sending')) as outbox";
+                    (select min(d.next_at) from deliveries d join whatsapp_accounts a on a.id = d.whatsapp_account_id \
+                        where d.status in ('queued', 'sending') and a.deleted_at is null \
+                        and a.status in ('active', 'restricted')) as outbox";
         let row = self.read().query_one_raw(sql::statement(self.read(), text, [])).await?;
         let Some(row) = row else { return Ok([None; 3]) };
         Ok([row.try_get("", "inbox")?, row.try_get("", "conversation")?, row.try_get("", "outbox")?])

@@ -6,12 +6,15 @@
 
 pub mod accept;
 pub mod accounts;
+pub mod alerts;
 pub mod audit;
 pub mod chatbots;
 mod connect;
 pub mod contacts;
 pub mod conversations;
 pub mod deliveries;
+pub mod event_deliveries;
+pub mod event_endpoints;
 pub mod events;
 pub mod inspect;
 pub mod instances;
@@ -21,6 +24,7 @@ pub mod replies;
 pub mod reseal;
 pub mod retention;
 pub mod statuses;
+mod telling;
 pub mod tenants;
 pub mod turns;
 mod sql;
@@ -36,6 +40,7 @@ use sea_orm::{
 };
 
 pub use connect::{Location, MigrateError, SingleProcess, migrate_down, migrate_up, migration_status};
+use event_endpoints::Listeners;
 use writer::Writer;
 
 /// Pause before a database that was not there is asked again.
@@ -107,6 +112,7 @@ pub struct Store {
     door: Writer,
     stations: Writer,
     instance: Arc<AtomicI64>,
+    listeners: Listeners,
     /// The life this handle speaks for; `None`: whichever this process has at the time.
     life: Option<i64>,
     location: Location,
@@ -117,13 +123,15 @@ impl Store {
     pub async fn open(location: &Location) -> Result<Self, StoreError> {
         let (read, write) = connect::open(location).await?;
         let instance = Arc::new(AtomicI64::new(0));
+        let listeners = Listeners::default();
         let lines = [connect::line(location, &write).await?, connect::line(location, &write).await?];
-        let stations = Writer::spawn(lines[0].clone(), instance.clone());
+        let stations = Writer::spawn(lines[0].clone(), instance.clone(), listeners.clone());
         let door = match write.get_database_backend() {
-            DbBackend::Postgres => Writer::spawn(lines[1].clone(), instance.clone()),
+            DbBackend::Postgres => Writer::spawn(lines[1].clone(), instance.clone(), listeners.clone()),
             _ => stations.clone(),
         };
-        Ok(Self { read, write, lines, door, stations, instance, life: None, location: location.clone() })
+        let (location, life) = (location.clone(), None);
+        Ok(Self { read, write, lines, door, stations, instance, listeners, life, location })
     }
 
     /// Where it lives.
@@ -149,6 +157,11 @@ impl Store {
     /// The group-committing writer of everything behind it.
     pub fn stations(&self) -> &Writer {
         &self.stations
+    }
+
+    /// Whose systems want to hear of what.
+    pub fn listeners(&self) -> &Listeners {
+        &self.listeners
     }
 
     /// A transaction of one's own, for rare writes. Keep it short, and never wait for anyone else inside it.

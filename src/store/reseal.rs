@@ -2,9 +2,11 @@
 //! that a service at work loses nothing.
 
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
+use uuid::Uuid;
 
 use super::accounts::Account;
 use super::chatbots::{CHATBOT, Chatbot};
+use super::event_endpoints::Endpoint;
 use super::{Store, StoreError, sql};
 
 /// One column that holds sealed values, and the key of its row.
@@ -33,6 +35,11 @@ impl Store {
         let text = format!("select {CHATBOT} from chatbots where id > $1 order by id limit {limit}");
         let found = Chatbot::find_by_statement(sql::statement(self.read(), &text, [id.into()]));
         Ok(found.all(self.read()).await?)
+    }
+
+    /// Event endpoints by id, after this one.
+    pub async fn endpoints_after(&self, id: Uuid, limit: u64) -> Result<Vec<Endpoint>, StoreError> {
+        self.find_endpoints(&format!("id > $1 order by id limit {limit}"), [id.into()]).await
     }
 
     /// Replaces cells in one transaction; returns how many were still what was read.

@@ -73,13 +73,22 @@ impl Store {
     ) -> Result<Piece<Uuid>, StoreError> {
         let tx = self.begin().await?;
         let (ids, last) = old::<Uuid>(&tx, "turns", "created_at", before, after, limit).await?;
-        let mut gone = 0;
-        if !ids.is_empty() {
-            let among = sql::list(1, ids.len());
-            let text = format!("delete from turns where status <> 'asking' and id in ({among})");
-            let ids = ids.iter().map(|id| Value::from(*id));
-            gone = tx.execute_raw(sql::statement(&tx, &text, ids)).await?.rows_affected();
-        }
+        let gone = remove_named(&tx, "delete from turns where status <> 'asking' and id", &ids).await?;
+        tx.commit().await?;
+        Ok(Piece { gone, last })
+    }
+
+    /// Of `limit` things from `after` on that tenants' own systems were told, those of before `before`. What waits stays.
+    pub async fn expire_event_deliveries(
+        &self,
+        before: i64,
+        after: Uuid,
+        limit: u64,
+    ) -> Result<Piece<Uuid>, StoreError> {
+        let tx = self.begin().await?;
+        let (ids, last) = old::<Uuid>(&tx, "event_deliveries", "created_at", before, after, limit).await?;
+        let text = "delete from event_deliveries where status <> 'queued' and id";
+        let gone = remove_named(&tx, text, &ids).await?;
         tx.commit().await?;
         Ok(Piece { gone, last })
     }
@@ -168,6 +177,16 @@ async fn old<I: TryGetable + Into<Value> + Copy>(
         ids.extend(last);
     }
     Ok((ids, last))
+}
+
+/// As [`remove`], of rows that are named by UUIDs.
+async fn remove_named(tx: &DatabaseTransaction, text: &str, ids: &[Uuid]) -> Result<u64, StoreError> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let text = format!("{text} in ({})", sql::list(1, ids.len()));
+    let ids = ids.iter().map(|id| Value::from(*id));
+    Ok(tx.execute_raw(sql::statement(tx, &text, ids)).await?.rows_affected())
 }
 
 /// Runs `text`, which ends with the column that is to be among `ids`.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, Value};
 use uuid::Uuid;
 
+use super::event_endpoints::Listeners;
 use super::messages::Place;
 use super::replies::{Enqueued, Outgoing, Reply, enqueue};
 use super::writer::Write;
-use super::{Store, StoreError, sql};
+use super::{Store, StoreError, sql, telling};
 
 /// Freezes the members of a turn and takes them out of the line, unless a person has the thread. Whoever is not in line
 /// any more has had a turn and gets no second one; without anybody left no turn is opened.
@@ -226,6 +227,15 @@ impl Write for CloseTurn {
                 })
             })
             .collect())
+    }
+
+    async fn tell(
+        tx: &DatabaseTransaction,
+        listeners: &Listeners,
+        group: &[Self],
+        outputs: &[Self::Output],
+    ) -> Result<(), DbErr> {
+        telling::dead_turns(tx, listeners, group, outputs).await
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::accept::Accept;
 use super::deliveries::{FinishAttempt, StartAttempt};
+use super::event_endpoints::Listeners;
 use super::events::Process;
 use super::turns::{CloseTurn, OpenTurn};
 use super::{StoreError, sql};
@@ -31,7 +32,7 @@ const COMMIT: Duration = Duration::from_secs(10);
 /// One kind of small write.
 pub trait Write: Sized + Send + Sync + 'static {
     /// What the writer gets back once it is committed.
-    type Output: Send + 'static;
+    type Output: Send + Sync + 'static;
     /// Whether a stale instance must not do it. What already happened outside is recorded all the same.
     const FENCED: bool = true;
     /// Roughly how many rows it is, or how many kilobytes: keeps groups, and their statements, within bounds.
@@ -45,7 +46,7 @@ pub trait Write: Sized + Send + Sync + 'static {
         group: &[Self],
     ) -> impl Future<Output = Result<Vec<Self::Output>, DbErr>> + Send;
     /// The same in one statement, which commits itself: one round trip instead of several. `None` where the database,
-    /// or this kind of write, cannot do that.
+    /// or this kind of write, cannot do that; a kind that is told of ([`Self::tell`]) never can.
     fn at_once(
         _db: &DatabaseConnection,
         _instance: i64,
@@ -53,6 +54,28 @@ pub trait Write: Sized + Send + Sync + 'static {
     ) -> impl Future<Output = Option<Result<Vec<Self::Output>, DbErr>>> + Send {
         std::future::ready(None)
     }
+    /// Puts in line what tenants' own systems are told of a group that was applied, in the same transaction. Asked only
+    /// while anybody listens.
+    fn tell(
+        _tx: &DatabaseTransaction,
+        _listeners: &Listeners,
+        _group: &[Self],
+        _outputs: &[Self::Output],
+    ) -> impl Future<Output = Result<(), DbErr>> + Send {
+        std::future::ready(Ok(()))
+    }
+}
+
+async fn apply<W: Write>(
+    tx: &DatabaseTransaction,
+    (instance, listeners): (i64, &Listeners),
+    group: &[W],
+) -> Result<Vec<W::Output>, DbErr> {
+    let outputs = W::apply(tx, instance, group).await?;
+    if listeners.are_there() {
+        W::tell(tx, listeners, group, &outputs).await?;
+    }
+    Ok(outputs)
 }
 
 /// A [`Write`] that has its place in the writer's queue.
@@ -73,7 +96,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub(super) fn spawn(db: DatabaseConnection, instance: Arc<AtomicI64>) -> Self {
+    pub(super) fn spawn(db: DatabaseConnection, instance: Arc<AtomicI64>, listeners: Listeners) -> Self {
         let (queue, mut inbox) = mpsc::channel::<(Job, Option<i64>)>(WAITING);
         tokio::spawn(async move {
             let mut jobs = Vec::with_capacity(TAKEN);
@@ -83,7 +106,7 @@ impl Writer {
                 let instance = instance.load(Ordering::Acquire);
                 for (job, life) in jobs.drain(..) {
                     if weight >= GROUP {
-                        std::mem::take(&mut group).write(&db, instance).await;
+                        std::mem::take(&mut group).write(&db, instance, &listeners).await;
                         weight = 0;
                     }
                     // Planned in an earlier life: what it rests on may be another instance's by now.
@@ -94,7 +117,7 @@ impl Writer {
                     weight += job.weight();
                     group.push(job);
                 }
-                group.write(&db, instance).await;
+                group.write(&db, instance, &listeners).await;
             }
         });
         Self { queue, life: None }
@@ -195,7 +218,7 @@ macro_rules! kinds {
                 }
             }
 
-            async fn write(mut self, db: &DatabaseConnection, instance: i64) {
+            async fn write(mut self, db: &DatabaseConnection, instance: i64, listeners: &Listeners) {
                 $(self.$field = at_once(db, instance, self.$field).await;)*
                 let fenced = false $(|| ($kind::FENCED && !self.$field.0.is_empty()))*;
                 let count = 0 $(+ self.$field.0.len())*;
@@ -209,12 +232,13 @@ macro_rules! kinds {
                     } else if $kind::FENCED && !alive {
                         Err(StoreError::Fenced)
                     } else {
-                        Ok($kind::apply(tx, instance, &self.$field.0).await?)
+                        Ok(apply(tx, (instance, listeners), &self.$field.0).await?)
                     },)*))
                 }).await;
                 match outcome {
                     Ok(($($field,)*)) => {
                         $(answer(self.$field.1, $field);)*
+                        listeners.wake();
                     }
                     Err(StoreError::Query(_) | StoreError::Conflict) if count > 1 => {
                         $(for (write, reply) in self.$field.0.into_iter().zip(self.$field.1) {
@@ -222,10 +246,11 @@ macro_rules! kinds {
                                 if $kind::FENCED && !still_alive(tx, instance).await? {
                                     return Ok(None);
                                 }
-                                Ok($kind::apply(tx, instance, std::slice::from_ref(&write)).await?.pop())
+                                Ok(apply(tx, (instance, listeners), std::slice::from_ref(&write)).await?.pop())
                             }).await;
                             let _ = reply.send(alone.and_then(|output| output.ok_or(StoreError::Fenced)));
                         })*
+                        listeners.wake();
                     }
                     Err(error) => {
                         $(for reply in self.$field.1 { let _ = reply.send(Err(error.clone())); })*

@@ -8,6 +8,7 @@ use switchboard::news::News;
 use switchboard::runtime::Clock;
 use switchboard::sandbox::webhook::{Change, Incoming, body};
 
+use crate::events_out::api;
 use crate::harness::{Db, HELP, Onboard, SHOP, SOON, World, verify_token};
 use crate::on_both_databases;
 
@@ -57,14 +58,18 @@ on_both_databases! {
             format!("{}/webhook", service.running.url()), "the-apps-own-secret").unwrap();
         let early = body(&[Change::new(SHOP).message(Incoming::text(ANNA, "Too early"))]);
         assert_eq!(own_meta.send(early).await.unwrap().status, 200);
+        let endpoint = serde_json::json!({"url": "http://127.0.0.1:9/"});
+        let (_, made) = api(&service, "default", "POST", "/event-endpoints", endpoint).await;
+        let rotate = format!("/event-endpoints/{}/rotate-secret", made["data"]["id"].as_str().unwrap());
+        assert_eq!(api(&service, "default", "POST", &rotate, serde_json::Value::Null).await.0, 200);
         service.settle().await;
         service.running.stop().await;
 
         let service = world.start_with(&[("SWITCHBOARD_KEYS", both)]).await;
         let (well, said) = run(&world, &[("SWITCHBOARD_KEYS", both)], &["rotate-keys"]).await;
         assert!(well, "{said}");
-        // The chatbot's key, three secrets of the account.
-        assert!(said.contains("4 secrets are sealed by the newest key now, 1 verify tokens hashed"), "{said}");
+        // The chatbot's key, three secrets of the account, two of the endpoint.
+        assert!(said.contains("6 secrets are sealed by the newest key now, 1 verify tokens hashed"), "{said}");
         assert!(said.contains("1 stored events") && said.contains("nothing is sealed by an older key any more"), "{said}");
         let (well, said) = run(&world, &[("SWITCHBOARD_KEYS", both)], &["rotate-keys"]).await;
         assert!(well && said.contains("0 secrets are sealed") && said.contains("0 stored events"), "{said}");

@@ -1,7 +1,9 @@
 //! The real service on real sockets and real databases, with stand-ins for the world outside.
 
+mod alerts;
 mod crash;
 mod door;
+mod events_out;
 mod failing_chatbots;
 mod harness;
 mod instances;

@@ -3,6 +3,7 @@
 pub mod line;
 pub mod postgres;
 pub mod process;
+pub mod receiver;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
