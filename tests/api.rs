@@ -2,6 +2,8 @@
 
 #[path = "api/access.rs"]
 mod access;
+#[path = "api/audit.rs"]
+mod audit;
 #[path = "api/chatbots.rs"]
 mod chatbots;
 #[path = "api/harness.rs"]

@@ -31,11 +31,16 @@ impl MigrationTrait for First {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        run(manager, include_str!("m0001_first.up.sql")).await
+        run(manager, include_str!("m0001_first.up.sql")).await?;
+        run(manager, append_only(manager.get_database_backend())).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        run(manager, include_str!("m0001_first.down.sql")).await
+        run(manager, include_str!("m0001_first.down.sql")).await?;
+        if manager.get_database_backend() == DbBackend::Postgres {
+            run(manager, "drop function if exists refuse_audit_log_change()").await?;
+        }
+        Ok(())
     }
 }
 
@@ -48,14 +53,23 @@ async fn run(manager: &SchemaManager<'_>, sql: &str) -> Result<(), DbErr> {
 /// with what keeps Supabase's public roles out.
 pub fn postgres_sql() -> String {
     format!(
-        "{}\n{}",
+        "{}{}\n{}",
         dialect(include_str!("m0001_first.up.sql"), DbBackend::Postgres),
+        append_only(DbBackend::Postgres),
         include_str!("postgres_rls.sql")
     )
 }
 
 /// Row-level security that denies Supabase's `anon` and `authenticated` roles everything. Harmless elsewhere.
 pub const POSTGRES_RLS: &str = include_str!("postgres_rls.sql");
+
+/// Triggers that keep the audit log as it is: each database has its own words for them.
+fn append_only(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => include_str!("append_only.postgres.sql"),
+        _ => include_str!("append_only.sqlite.sql"),
+    }
+}
 
 fn dialect(sql: &str, backend: DbBackend) -> String {
     let words = match backend {

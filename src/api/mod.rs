@@ -3,6 +3,7 @@
 mod alerts;
 pub mod answer;
 mod api_keys;
+mod audit;
 mod body;
 mod chatbots;
 mod conversations;
@@ -13,6 +14,7 @@ mod event_deliveries;
 mod event_endpoints;
 mod events;
 pub mod guard;
+pub mod headers;
 mod integration;
 pub mod problem;
 mod responder;
@@ -159,6 +161,7 @@ routes! {
     "/api/v1/tenants/{id}" { get tenants::one, patch tenants::change }
     "/api/v1/api-keys" { get api_keys::list, post api_keys::create }
     "/api/v1/api-keys/{id}" { delete api_keys::revoke }
+    "/api/v1/audit" { get audit::list }
     "/api/v1/chatbots" { get chatbots::list, post chatbots::create }
     "/api/v1/chatbots/{id}" { get chatbots::one, patch chatbots::change, delete chatbots::remove }
     "/api/v1/whatsapp/integration" {

@@ -8,13 +8,14 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use actix_web::middleware::from_fn;
 use actix_web::{HttpServer, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinHandle;
 use tracing_actix_web::TracingLogger;
 use url::Url;
 
-use crate::api::{self, People, Stations};
+use crate::api::{self, People, Stations, headers};
 use crate::config::{Config, OnboardingVerify};
 use crate::graph::client::GraphClient;
 use crate::news::Newsroom;
@@ -210,6 +211,7 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
     let addr = listener.local_addr()?;
     let role = options.role;
     let more = options.more.clone();
+    let https = config.is_production() && config.public_url().starts_with("https://");
     let (door, api) = (web::Data::new(door), web::Data::new(api));
     let server = HttpServer::new(move || {
         let more = more.clone();
@@ -223,7 +225,7 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
                 app = app.configure(move |config| more(config));
             }
         }
-        app.configure(api::configure)
+        app.configure(api::configure).wrap(from_fn(move |request, next| headers::safe(https, request, next)))
     })
     .keep_alive(Duration::from_secs(75))
     .shutdown_timeout(DRAIN.as_secs())

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use switchboard::api::{self, Parts, People, Stations};
+use switchboard::api::{self, Parts, People, Stations, headers};
 use switchboard::auth::Role;
 use switchboard::auth::api_key::ApiKey;
 use switchboard::conversation::Conversations;
@@ -141,12 +142,12 @@ impl Api {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let data = web::Data::new(parts.clone());
-        let server = HttpServer::new(move || App::new().app_data(data.clone()).configure(api::configure))
-            .workers(1)
-            .disable_signals()
-            .listen(listener)
-            .unwrap()
-            .run();
+        let https = options.production;
+        let app = move || {
+            let safe = from_fn(move |request, next| headers::safe(https, request, next));
+            App::new().app_data(data.clone()).configure(api::configure).wrap(safe)
+        };
+        let server = HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run();
         actix_web::rt::spawn(server);
         Self { parts, graph: stand_in, url, http: http_client().unwrap(), stop, _folder: folder }
     }

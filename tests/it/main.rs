@@ -15,6 +15,7 @@ mod panics;
 mod people;
 mod pg_harness;
 mod routing;
+mod schema;
 mod statuses;
 mod strangers;
 mod turns;

@@ -92,3 +92,24 @@ async fn what_changes_about_people_and_keys_is_so_everywhere_within_two_seconds(
     assert_eq!(b.call("GET", "/me", ("authorization", &bearer), json!({})).await.status(), 401);
     join(a.running.stop(), b.running.stop()).await;
 }
+
+on_both_databases! {
+    async fn nothing_changes_the_audit_log(db: Db) {
+        let world = World::new(db);
+        let service = world.start().await;
+        service.set_up().await;
+        let lines = "select action from audit_log order by id";
+        let before = world.db.texts(lines).await;
+        assert_eq!(before, ["user.create", "user.sign_in"]);
+        let mut attacks = vec!["update audit_log set actor = 'nobody'", "delete from audit_log"];
+        if service.running.store.is_shared() {
+            attacks.push("truncate audit_log");
+        }
+        for attack in attacks {
+            let error = world.db.execute(attack).await.expect_err(attack).to_string();
+            assert!(error.contains("audit log"), "{attack}: {error}");
+        }
+        assert_eq!(world.db.texts(lines).await, before);
+        service.running.stop().await;
+    }
+}

@@ -60,6 +60,15 @@ impl Db {
         texts
     }
 
+    /// Does this in the database itself, past the service.
+    pub async fn execute(&self, statement: &str) -> Result<(), sea_orm::DbErr> {
+        use sea_orm::{ConnectionTrait, Database};
+        let db = Database::connect(self.url()).await?;
+        let done = db.execute_unprepared(statement).await;
+        db.close().await?;
+        done.map(drop)
+    }
+
     pub fn url(&self) -> String {
         match self {
             Self::Sqlite(folder) => format!("sqlite://{}/test.db?mode=rwc", folder.path().display()),
