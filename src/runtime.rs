@@ -68,6 +68,14 @@ pub fn rfc3339(ms: i64) -> String {
     at.ok().and_then(|at| at.format(&time::format_description::well_known::Rfc3339).ok()).unwrap_or_default()
 }
 
+/// Reads a day (its beginning in UTC) or a time in RFC 3339 as Unix milliseconds; the error says what is expected.
+pub fn instant(text: &str) -> Result<i64, String> {
+    let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
+    let at = time::OffsetDateTime::parse(&whole, &time::format_description::well_known::Rfc3339);
+    let at = at.map_err(|_| "expected a day such as 2026-01-31, or 2026-01-31T12:00:00Z".to_owned())?;
+    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).map_err(|e| e.to_string())
+}
+
 #[allow(clippy::disallowed_methods)] // The one place where time enters.
 fn system_now_ms() -> i64 {
     match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {

@@ -6,6 +6,8 @@ mod access;
 mod audit;
 #[path = "api/chatbots.rs"]
 mod chatbots;
+#[path = "api/dead_letters.rs"]
+mod dead_letters;
 #[path = "api/harness.rs"]
 mod harness;
 #[path = "api/integration.rs"]

@@ -204,6 +204,11 @@ pub fn any<T>(value: T) -> Checked<T> {
     Ok(value)
 }
 
+/// A day or a time, as Unix milliseconds.
+pub fn moment(text: String) -> Checked<i64> {
+    crate::runtime::instant(&text)
+}
+
 /// Text that is not blank and has at most `longest` characters.
 pub fn text(longest: usize) -> impl Fn(String) -> Checked<String> {
     move |text| {

@@ -7,6 +7,7 @@ mod audit;
 mod body;
 mod chatbots;
 mod conversations;
+mod dead_letters;
 mod cookie;
 mod credential;
 mod deliveries;
@@ -187,8 +188,11 @@ routes! {
     "/api/v1/deliveries/{id}" { get deliveries::one, delete deliveries::cancel }
     "/api/v1/deliveries/{id}/retry" { post deliveries::retry }
     "/api/v1/events" { get events::list }
+    "/api/v1/events/replay" { post events::replay_many }
     "/api/v1/events/{id}" { get events::one }
     "/api/v1/events/{id}/replay" { post events::replay }
+    "/api/v1/dead-letters" { get dead_letters::list }
+    "/api/v1/dead-letters/retry" { post dead_letters::retry }
     "/api/v1/trace/{wamid:.+}" { get trace::one }
     "/api/v1/event-endpoints" { get event_endpoints::list, post event_endpoints::create }
     "/api/v1/event-endpoints/{id}" {

@@ -2,10 +2,12 @@
 
 mod api_key;
 mod create_admin;
+mod dead_letters;
 mod demo;
 mod doctor;
 mod migrate;
 mod progress;
+mod replay;
 mod rotate_keys;
 mod serve;
 pub mod simulate;
@@ -45,6 +47,10 @@ enum Command {
     ApiKey(api_key::ApiKeys),
     /// Seals every stored secret again with the newest key.
     RotateKeys(rotate_keys::RotateKeys),
+    /// Reads stored webhook events once more.
+    Replay(replay::Replay),
+    /// Lists what ended badly, or has it tried once more.
+    DeadLetters(dead_letters::DeadLetters),
 }
 
 /// Why a command failed, in a sentence for the person at the terminal.
@@ -70,6 +76,8 @@ pub async fn run() -> ExitCode {
         Command::CreateAdmin(create) => create.run(&variables).await,
         Command::ApiKey(keys) => keys.run(&variables).await,
         Command::RotateKeys(rotate) => rotate.run(&variables).await,
+        Command::Replay(replay) => replay.run(&variables).await,
+        Command::DeadLetters(letters) => letters.run(&variables).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

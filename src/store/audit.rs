@@ -56,6 +56,13 @@ pub(super) async fn audit(tx: &DatabaseTransaction, line: &Audit<'_>) -> Result<
 }
 
 impl Store {
+    /// Adds a line by itself, for what changes in several transactions.
+    pub async fn log(&self, line: &Audit<'_>) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        audit(&tx, line).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// Lines, the newest first, below `before`: of a tenant, or of everybody; of an actor or an action alone, if given.
     pub async fn audit_page(
         &self,

@@ -49,7 +49,7 @@ const FOUND: &str = "m.id, m.whatsapp_account_id, m.conversation_id, m.chatbot_i
                      m.event_id, m.sent_at, m.created_at";
 /// Whose events these are: noted when they were left, or those of a number since it was confirmed as theirs. A number
 /// that somebody merely claims shows nothing. `$1` is the tenant; empty: everybody.
-const VISIBLE: &str = "($1 = '' or s.tenant_id = $1 or exists (select 1 from numbers n \
+pub(super) const VISIBLE: &str = "($1 = '' or s.tenant_id = $1 or exists (select 1 from numbers n \
                        where n.phone_number_id = e.phone_number_id and n.tenant_id = $1 \
                        and n.confirmed_at <= e.received_at))";
 

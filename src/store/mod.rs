@@ -18,6 +18,7 @@ pub mod event_endpoints;
 pub mod events;
 pub mod inspect;
 pub mod instances;
+pub mod mend;
 pub mod messages;
 pub mod people;
 pub mod replies;

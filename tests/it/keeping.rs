@@ -1,6 +1,5 @@
 //! What is done beside a running service: keys are changed, and what is old is forgotten.
 
-use std::process::Command;
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, Database, Statement};
@@ -9,6 +8,7 @@ use switchboard::runtime::Clock;
 use switchboard::sandbox::webhook::{Change, Incoming, body};
 
 use crate::events_out::api;
+use crate::harness::process::run;
 use crate::harness::{Db, HELP, Onboard, SHOP, SOON, World, verify_token};
 use crate::on_both_databases;
 
@@ -16,15 +16,6 @@ const ANNA: &str = "15551230001";
 const BERT: &str = "15551230002";
 const CARL: &str = "15551230003";
 const DAY: i64 = 86_400_000;
-
-/// Runs a command with the world's variables; whether it ended well, and what it said.
-async fn run(world: &World, more: &[(&str, &str)], arguments: &[&str]) -> (bool, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
-    command.args(arguments).env_clear().envs(world.variables()).envs(more.iter().copied());
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
-    (output.status.success(), said)
-}
 
 /// One number from the database itself.
 async fn number(db: &Db, question: &str) -> i64 {

@@ -9,6 +9,7 @@ mod harness;
 mod instances;
 mod keeping;
 mod main_job;
+mod mending;
 mod outage;
 mod outbox;
 mod panics;

@@ -73,3 +73,12 @@ impl Drop for Process {
         self.kill();
     }
 }
+
+/// Runs a command with the world's variables; whether it ended well, and what it said.
+pub async fn run(world: &World, more: &[(&str, &str)], arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    command.args(arguments).env_clear().envs(world.variables()).envs(more.iter().copied());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    (output.status.success(), said)
+}

@@ -1,0 +1,99 @@
+//! What was left, failed or was given up is opened again at a terminal, beside a running service.
+
+use switchboard::sandbox::response_api::Answer;
+
+use crate::harness::process::run;
+use crate::harness::{HELP, Onboard, SHOP, SOON, World};
+use crate::on_both_databases;
+
+const ANNA: &str = "15551230001";
+const BERT: &str = "15551230002";
+
+on_both_databases! {
+    /// A number that is onboarded late, and answers that were given up: seen, filtered, tried again.
+    async fn what_was_left_is_taken_up_beside_the_service(db: Db) {
+        let world = World::fast(db);
+        let service = world.start().await;
+        service.text(HELP, ANNA, "Is anybody there?").await;
+        service.onboard(Onboard { change: |bot| bot.fallback_text = None, ..Onboard::default() }).await;
+        world.responder.next(None, [Answer::BadRequest]);
+        service.text(SHOP, BERT, "No answer").await;
+        service.settle().await;
+        service.onboard(Onboard { tenant: "help", chatbot: "support-chatbot-id", number: HELP, ..Onboard::default() }).await;
+
+        for too_little in [&["replay"][..], &["replay", "--all"]] {
+            let (well, said) = run(&world, &[], too_little).await;
+            assert!(!well && said.contains("required"), "{said}");
+        }
+        let unroutable = ["replay", "--state", "unroutable", "--tenant"];
+        let (well, said) = run(&world, &[], &[&unroutable[..], &["default"]].concat()).await;
+        assert!(well && said.starts_with("0 events"), "another tenant's number: {said}");
+        let (_, said) = run(&world, &[], &[&unroutable[..], &["help", "--until", "2020-01-01"]].concat()).await;
+        assert!(said.starts_with("0 events"), "{said}");
+        let (_, said) = run(&world, &[], &[&unroutable[..], &["help", "--dry-run"]].concat()).await;
+        assert!(said.contains("evt_1 ") && said.contains("1 events would be replayed"), "{said}");
+        assert_eq!(world.graph.sent_count(), 0);
+        let (well, said) = run(&world, &[], &[&unroutable[..], &["help", "--since", "2020-01-01"]].concat()).await;
+        assert!(well && said.starts_with("1 events"), "{said}");
+        assert_eq!(world.graph.wait_for_sent(1, SOON).await[0].phone_number_id, HELP);
+        service.settle().await;
+        let everything = ["replay", "--all", "--since", "2020-01-01"];
+        let (well, said) = run(&world, &[], &everything).await;
+        assert!(well && said.starts_with("2 events"), "done ones too: {said}");
+        let (well, _) = run(&world, &[], &["replay", "--event", "evt_1"]).await;
+        let (missing, said) = run(&world, &[], &["replay", "--event", "evt_99"]).await;
+        assert!(well && !missing && said.contains("there is no event evt_99"), "{said}");
+
+        let (well, said) = run(&world, &[], &["dead-letters", "list", "--tenant", "help"]).await;
+        assert!(well && said.starts_with("0 in all"), "{said}");
+        let (_, said) = run(&world, &[], &["dead-letters", "list"]).await;
+        assert!(said.contains("turn") && said.contains("1 in all") && !said.contains("No answer"), "{said}");
+        let reason = said.split_whitespace().nth(4).unwrap().trim_end_matches(':').to_owned();
+        let (_, said) = run(&world, &[], &["dead-letters", "retry", "--reason", "window_closed"]).await;
+        assert!(said.starts_with("0 of 0"), "{said}");
+        let (well, said) = run(&world, &[], &["dead-letters", "retry", "--reason", &reason]).await;
+        assert!(well && said.starts_with("1 of 1"), "{said}");
+        let sent = world.graph.wait_for_sent(2, SOON).await;
+        assert!(sent[1].to == BERT && sent[1].text().contains("No answer"));
+        service.settle().await;
+        assert_eq!(world.graph.sent_count(), 2, "the replayed event was answered once");
+        let logged = world.db.texts("select actor || ' ' || action || ' ' || detail from audit_log \
+            where actor = 'terminal' order by id").await;
+        assert_eq!(logged, ["terminal events.replay 0", "terminal events.replay 0", "terminal events.replay 1",
+            "terminal events.replay 2", "terminal events.replay 1", "terminal dead_letters.retry 0",
+            "terminal dead_letters.retry 1"]);
+        service.running.stop().await;
+    }
+}
+
+on_both_databases! {
+    /// Deliveries that failed, and those nobody knows of.
+    async fn deliveries_are_tried_again_with_consent(db: Db) {
+        use switchboard::sandbox::graph::Fault;
+        let world = World::fast(db);
+        let service = world.start().await;
+        service.onboard(Onboard { change: |bot| bot.typing = false, ..Onboard::default() }).await;
+        // Two bubbles: the second is not sent because the first fails.
+        world.responder.next(None, [Answer::Text("long ".repeat(1_500))]);
+        world.graph.fault(Fault::error(400, 131_026));
+        service.text(SHOP, ANNA, "Hello").await;
+        service.settle().await;
+        world.graph.fault(Fault::LoseAnswer);
+        service.text(SHOP, BERT, "Hello").await;
+        service.settle().await;
+        assert_eq!(world.graph.sent_count(), 1, "the lost one did arrive");
+
+        let (well, said) = run(&world, &[], &["dead-letters", "retry", "--status", "unknown"]).await;
+        assert!(!well && said.contains("--accept-doubles"), "{said}");
+        let (well, said) = run(&world, &[], &["dead-letters", "retry", "--status", "failed"]).await;
+        assert!(well && said.starts_with("1 of 1"), "{said}");
+        let sent = world.graph.wait_for_sent(3, SOON).await;
+        assert!(sent[1..].iter().all(|s| s.to == ANNA), "both parts: {sent:?}");
+        let unknown = ["dead-letters", "retry", "--status", "unknown", "--accept-doubles"];
+        let (well, said) = run(&world, &[], &unknown).await;
+        assert!(well && said.starts_with("1 of 1"), "{said}");
+        assert_eq!(world.graph.wait_for_sent(4, SOON).await[3].to, BERT);
+        service.settle().await;
+        service.running.stop().await;
+    }
+}
