@@ -1,11 +1,13 @@
 //! The commands, one file each.
 
 mod api_key;
+mod backup;
 mod create_admin;
 mod dead_letters;
 mod demo;
 mod doctor;
 mod migrate;
+mod postgres_tools;
 mod progress;
 mod replay;
 mod rotate_keys;
@@ -47,6 +49,10 @@ enum Command {
     ApiKey(api_key::ApiKeys),
     /// Seals every stored secret again with the newest key.
     RotateKeys(rotate_keys::RotateKeys),
+    /// Copies the database while the service runs.
+    Backup(backup::Backup),
+    /// Puts a copy back in the place of the database.
+    Restore(backup::Restore),
     /// Reads stored webhook events once more.
     Replay(replay::Replay),
     /// Lists what ended badly, or has it tried once more.
@@ -76,6 +82,8 @@ pub async fn run() -> ExitCode {
         Command::CreateAdmin(create) => create.run(&variables).await,
         Command::ApiKey(keys) => keys.run(&variables).await,
         Command::RotateKeys(rotate) => rotate.run(&variables).await,
+        Command::Backup(backup) => backup.run(&variables).await,
+        Command::Restore(restore) => restore.run(&variables).await,
         Command::Replay(replay) => replay.run(&variables).await,
         Command::DeadLetters(letters) => letters.run(&variables).await,
     };
