@@ -20,3 +20,5 @@ mod people;
 mod postgres;
 #[path = "api/sign_in.rs"]
 mod sign_in;
+#[path = "api/supabase.rs"]
+mod supabase;

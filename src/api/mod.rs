@@ -22,6 +22,7 @@ mod responder;
 mod send;
 pub mod setup;
 mod sign_in;
+mod supabase;
 mod system;
 mod tenants;
 pub mod trace;
@@ -37,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 
+use crate::auth::supabase::Supabase;
 use crate::conversation::Conversations;
 use crate::news::{News, Newsroom};
 use crate::onboarding::Onboarding;
@@ -59,6 +61,8 @@ pub struct Parts {
     pub onboarding: Onboarding,
     pub clock: Clock,
     pub people: People,
+    /// A project whose people may call with its tokens.
+    pub supabase: Option<Supabase>,
     /// The bootstrap key that opens every tenant.
     pub admin_key: Option<SecretString>,
     /// Outside production `/metrics` is open.
@@ -217,7 +221,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     let scheme = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("An API key of a tenant, or of the platform: that one may name the tenant it acts for in Switchboard-Tenant."))
+        .description(Some("An API key of a tenant, or of the platform: that one may name the tenant it acts for in Switchboard-Tenant. Where SUPABASE_URL is set, an access token of that project too."))
         .build();
     let words = "What `POST /api/v1/sign-in` sets. Over plain http on loopback it is called `switchboard`.";
     let cookie = ApiKeyValue::with_description("__Host-switchboard", words);

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use switchboard::api::{self, Parts, People, Stations, headers};
 use switchboard::auth::Role;
 use switchboard::auth::api_key::ApiKey;
+use switchboard::auth::supabase::Supabase;
 use switchboard::conversation::Conversations;
 use switchboard::graph::client::GraphClient;
 use switchboard::ids::TenantId;
@@ -63,6 +64,8 @@ pub struct Options {
     pub production: bool,
     /// Another database than a temporary file.
     pub database: Option<Location>,
+    /// A Supabase project: its address, and its secret if it has one.
+    pub supabase: Option<(String, Option<String>)>,
     /// Another time than the machine's.
     pub clock: Option<Clock>,
 }
@@ -130,6 +133,9 @@ impl Api {
                 options.production,
                 switchboard::config::TrustedProxy::None,
             ),
+            supabase: options
+                .supabase
+                .map(|(url, secret)| Supabase::new(&url, secret.map(Into::into), clock.clone()).unwrap()),
             admin_key: Some(ADMIN.into()),
             production: options.production,
             allow_private_responders: !options.production,
