@@ -18,6 +18,8 @@ mod messages;
 mod people;
 #[path = "it/harness/postgres.rs"]
 mod postgres;
+#[path = "api/sign_up.rs"]
+mod sign_up;
 #[path = "api/sign_in.rs"]
 mod sign_in;
 #[path = "api/supabase.rs"]

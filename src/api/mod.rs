@@ -173,15 +173,18 @@ routes! {
         get integration::get,
         post integration::create::create,
         patch integration::change::change,
-        delete integration::remove,
+        delete integration::remove::remove,
     }
     "/api/v1/whatsapp/integration/{id}" {
         get integration::get_one,
         patch integration::change::change_one,
-        delete integration::remove_one,
+        delete integration::remove::remove_one,
     }
     "/api/v1/whatsapp/integration/{id}/check" { post integration::check }
     "/api/v1/whatsapp/integration/{id}/subscribe" { post integration::subscribe }
+    "/api/v1/whatsapp/integration/{id}/register" { post integration::signup::register }
+    "/api/v1/whatsapp/integrations" { get integration::list::list }
+    "/api/v1/whatsapp/signup" { post integration::signup::sign_up }
     "/api/v1/whatsapp/send" { post send::send }
     "/api/v1/conversations" { get conversations::list }
     "/api/v1/conversations/{id}" { get conversations::one }

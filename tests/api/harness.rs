@@ -68,6 +68,8 @@ pub struct Options {
     pub supabase: Option<(String, Option<String>)>,
     /// Another time than the machine's.
     pub clock: Option<Clock>,
+    /// Whether the server has an app of its own at Meta: the stand-in's.
+    pub app: bool,
 }
 
 impl Api {
@@ -120,7 +122,7 @@ impl Api {
                 graph,
                 clock: clock.clone(),
                 verify: !options.unverified,
-                app: None,
+                app: options.app.then(|| ("1000000000000001".to_owned(), "the-apps-own-secret".into())),
                 webhook_url: Some(WEBHOOK.to_owned()),
             },
             store,
