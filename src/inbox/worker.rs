@@ -8,7 +8,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
 use super::normalize::normalize;
@@ -159,8 +158,7 @@ async fn process(
             Err(reason) => jobs.push(quarantine(event.id, reason, now)),
         }
     }
-    let writes = jobs.iter().map(|job| parts.store.stations().write(job.clone()));
-    let outcomes = join_all(writes).await;
+    let outcomes = parts.store.stations().write_all(jobs.iter().cloned()).await;
     let mut elsewhere: HashMap<i64, Vec<i64>> = HashMap::new();
     let mut failed = None;
     for (job, outcome) in jobs.into_iter().zip(outcomes) {

@@ -135,6 +135,26 @@ impl Writer {
         answer.await.map_err(|_| gone())?
     }
 
+    /// Writes these in this order, one outcome each. Many calls of [`Self::write`] at once may come in any order: the
+    /// runtime interrupts them.
+    pub async fn write_all<W: Queued>(
+        &self,
+        all: impl IntoIterator<Item = W>,
+    ) -> Vec<Result<W::Output, StoreError>> {
+        let mut answers = Vec::new();
+        for what in all {
+            let (reply, answer) = oneshot::channel();
+            // If the writer is gone, so is the other end of the answer.
+            let _ = self.queue.send((what.job(reply), self.life)).await;
+            answers.push(answer);
+        }
+        let mut outcomes = Vec::with_capacity(answers.len());
+        for answer in answers {
+            outcomes.push(answer.await.unwrap_or_else(|_| Err(gone())));
+        }
+        outcomes
+    }
+
     /// Refuses at once with [`StoreError::Full`] when too much waits; otherwise waits for the commit.
     pub async fn try_write<W: Queued>(&self, what: W) -> Result<W::Output, StoreError> {
         let (reply, answer) = oneshot::channel();
