@@ -34,6 +34,150 @@ pub struct Inbound {
     pub text: String,
     /// Whether a responder is asked; otherwise the message is stored only.
     pub answerable: bool,
+    /// Whose words they are.
+    pub voice: Voice,
+}
+
+/// Whose words a message is, and how it came to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Voice {
+    /// The customer's, to us.
+    Customer,
+    /// The customer's, to somebody else who has the thread now.
+    Overheard,
+    /// The business's, from its phone app: a person takes over.
+    Person,
+    /// The business's, from whoever sent it, perhaps ourselves: if not, somebody takes over.
+    Anybody,
+    /// The business's, from the one who has the thread now.
+    Other,
+}
+
+impl Voice {
+    /// Whether the customer speaks.
+    pub fn is_customer(self) -> bool {
+        matches!(self, Self::Customer | Self::Overheard)
+    }
+}
+
+/// A customer goes by other names from now on. Where both sides name a kind, the one replaces the other; what only
+/// the former side names tells who is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rename {
+    /// The names until now.
+    pub previous: Sender,
+    /// The names from now on.
+    pub current: Sender,
+    /// Unix milliseconds by Meta's clock; 0 when unreadable.
+    pub at: i64,
+}
+
+/// Meta's conversation routing moved a thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Routed {
+    /// Whose thread.
+    pub customer: Sender,
+    /// Whether it is ours now.
+    pub ours: bool,
+    /// Unix milliseconds by Meta's clock; 0 when unreadable.
+    pub at: i64,
+}
+
+/// A customer's word on marketing messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// Who.
+    pub customer: Sender,
+    /// Whether they are welcome.
+    pub wanted: bool,
+    /// Unix milliseconds by Meta's clock; 0 when unreadable.
+    pub at: i64,
+}
+
+/// What Meta tells about a WABA, one of its numbers or one of its templates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BusinessNews {
+    /// The WABA.
+    pub business_account_id: String,
+    /// Meta's word for what happened, e.g. `PARTNER_REMOVED`.
+    pub event: String,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Everything else it says, as `name: value` pairs.
+    pub detail: Option<String>,
+    /// What it changes.
+    pub effect: Effect,
+}
+
+/// How much a piece of news matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// Somebody should look.
+    Warning,
+    /// Something does not work any more.
+    Critical,
+}
+
+impl Severity {
+    /// The stored word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// What a piece of news changes here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// The WABA's accounts are switched off, for this reason.
+    SwitchOff(&'static str),
+    /// The WABA's accounts work as far as Meta allows, for this reason.
+    Restrict(&'static str),
+    /// What was switched off or restricted for this reason is checked with Graph, and works again if it agrees.
+    CheckAgain(&'static str),
+    /// A template.
+    Template(TemplateNews),
+    /// A number, or all of the WABA's.
+    Number(NumberNews),
+}
+
+impl Effect {
+    /// Whether accounts have another status afterwards.
+    pub fn is_about_accounts(&self) -> bool {
+        matches!(self, Self::SwitchOff(_) | Self::Restrict(_) | Self::CheckAgain(_))
+    }
+}
+
+/// What is new about a template; absent things stay as they were.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // the columns of `templates`, named alike
+pub struct TemplateNews {
+    pub name: String,
+    pub language: String,
+    pub template_id: Option<String>,
+    pub status: Option<String>,
+    pub category: Option<String>,
+    pub quality: Option<String>,
+    pub reason: Option<String>,
+}
+
+/// What is new about a number; absent things stay as they were.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // the columns of `numbers`, named alike
+pub struct NumberNews {
+    /// Digits of the number; none: all numbers of the WABA.
+    pub digits: Option<String>,
+    pub quality: Option<String>,
+    pub verified_name: Option<String>,
+    pub name_status: Option<String>,
+    pub messaging_limit: Option<String>,
 }
 
 /// What Meta says about one of our messages. Never regresses: see [`DeliveryStatus::rank`].
@@ -58,10 +202,18 @@ pub struct StatusUpdate {
 /// One thing a webhook change yields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
-    /// A customer's message.
+    /// A message of a customer, or one of the business that did not come through us.
     Message(Inbound),
     /// News of a message we sent.
     Status(StatusUpdate),
+    /// A customer has other names.
+    Rename(Rename),
+    /// A thread has another owner.
+    Routed(Routed),
+    /// A customer's word on marketing messages.
+    Consent(Consent),
+    /// About a WABA, a number or a template.
+    Business(BusinessNews),
     /// Recorded with a reason, answered never: unknown fields, items without an ID, errors.
     Notice {
         /// Why it is only recorded, one short phrase.

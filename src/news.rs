@@ -33,6 +33,8 @@ pub enum News {
     },
     /// Event endpoints were made, changed or removed.
     Endpoints,
+    /// A customer goes by other names.
+    Names,
     /// There may be work that nobody holds.
     Work,
     /// Some news may have been lost: look at everything anew.

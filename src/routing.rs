@@ -275,6 +275,7 @@ impl Routing {
                 fallback_text: chatbot.fallback_text,
                 typing: chatbot.typing,
                 paused: chatbot.paused,
+                hand_off_words: chatbot.hand_off_words,
                 id: chatbot.id,
             },
             sealed_token: row.access_token.clone(),

@@ -76,19 +76,25 @@ create table chatbots (
     fallback_text text,
     typing boolean not null,
     paused boolean not null,
+    hand_off_words boolean not null, -- "human", "agente", … bring a person
     created_at bigint not null,
     updated_at bigint not null,
     deleted_at bigint
 );
 create index chatbots_tenant on chatbots (tenant_id);
 
--- A number belongs to the tenant for whom Graph first confirmed it.
+-- A number belongs to the tenant for whom Graph first confirmed it. The last columns are what Meta told since.
 create table numbers (
     phone_number_id varchar(32) primary key,
     tenant_id text not null references tenants (id),
     business_account_id varchar(64) not null,
     display_phone_number text,
-    confirmed_at bigint not null
+    confirmed_at bigint not null,
+    quality text,        -- Meta's last word: FLAGGED, UNFLAGGED
+    verified_name text,
+    name_status text,    -- APPROVED, DECLINED, DEFERRED, …
+    messaging_limit text, -- TIER_250, TIER_2K, …
+    told_at bigint
 );
 
 create table whatsapp_accounts (
@@ -121,6 +127,38 @@ create index whatsapp_accounts_business on whatsapp_accounts (business_account_i
 create index whatsapp_accounts_tenant on whatsapp_accounts (tenant_id);
 create unique index whatsapp_accounts_verify_token on whatsapp_accounts (verify_token_hash) where deleted_at is null;
 
+-- What Meta tells about the templates of a WABA.
+create table templates (
+    tenant_id text not null references tenants (id),
+    business_account_id text not null,
+    name text not null,
+    language text not null,
+    template_id text,
+    status text,
+    category text,
+    quality text,
+    reason text,
+    last_event text not null,
+    told_at bigint not null,
+    primary key (tenant_id, business_account_id, name, language)
+);
+
+-- What Meta tells about a WABA or a number and people should know: one row per event and tenant.
+create table account_events (
+    id :identity,
+    tenant_id text not null references tenants (id),
+    business_account_id text not null,
+    field text not null,
+    event text not null,
+    severity varchar(16) not null check (severity in ('info', 'warning', 'critical')),
+    detail text,
+    action text, -- what it changed here: inactive, restricted, pending
+    event_id bigint not null,
+    at bigint not null,
+    unique (tenant_id, event_id)
+);
+create index account_events_tenant on account_events (tenant_id, id);
+
 -- ── with whom ───────────────────────────────────────────────────────────────────────────────────────
 -- scope: the WABA (or session) inside which the aliases mean this person.
 create table contacts (
@@ -128,6 +166,8 @@ create table contacts (
     tenant_id text not null references tenants (id),
     scope varchar(80) not null,
     name text,
+    marketing varchar(8) check (marketing in ('stop', 'resume')), -- the customer's last word on marketing messages
+    marketing_at bigint,
     created_at bigint not null
 );
 create index contacts_tenant on contacts (tenant_id, id);
@@ -143,6 +183,17 @@ create table contact_aliases (
 );
 create index contact_aliases_contact on contact_aliases (contact_id);
 
+-- Who went by another name before. A row may come before anybody under the former name was ever seen.
+create table contact_renames (
+    tenant_id text not null,
+    scope varchar(80) not null,
+    kind varchar(16) not null check (kind in ('wa_id', 'bsuid', 'parent_bsuid')),
+    previous varchar(160) not null,
+    current varchar(160) not null,
+    at bigint not null, -- by Meta's clock: a phone number means somebody else afterwards
+    primary key (tenant_id, scope, kind, previous, at)
+);
+
 -- contact × number: hand-over, opt-out and pacing live here, so that two chatbots on one number agree.
 create table threads (
     id :identity,
@@ -150,8 +201,12 @@ create table threads (
     contact_id bigint not null references contacts (id),
     phone_number_id varchar(64) not null,
     hand_over_until bigint,
-    hand_over_reason text,
+    hand_over_reason text, -- person, responder, asked_for_person, control_taken
+    handed_over_at bigint, -- by Meta's clock, as the next four: what comes late must not undo what came after it
+    handed_back_at bigint, -- by a person
+    passed_at bigint,      -- by Meta's routing
     opted_out_at bigint,
+    opted_in_at bigint,
     created_at bigint not null,
     unique (contact_id, phone_number_id)
 );

@@ -41,6 +41,8 @@ pub struct ChatbotView {
     typing: bool,
     /// Whether it is silent for now.
     paused: bool,
+    /// Whether a customer gets a person by writing "human", "agente", "اپراتور" and the like.
+    hand_off_words: bool,
     created_at: Time,
     updated_at: Time,
 }
@@ -86,6 +88,10 @@ pub struct ChatbotChange {
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     paused: Field<bool>,
+    /// Whether a customer gets a person by writing "human", "agente", "اپراتور" and the like; true unless given.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    hand_off_words: Field<bool>,
 }
 
 impl ChatbotChange {
@@ -126,6 +132,9 @@ impl ChatbotChange {
         if let Some(paused) = fields.optional("paused", self.paused, any) {
             chatbot.paused = paused.unwrap_or(default.paused);
         }
+        if let Some(words) = fields.optional("handOffWords", self.hand_off_words, any) {
+            chatbot.hand_off_words = words.unwrap_or(default.hand_off_words);
+        }
         fields.done()?;
         let unwritable = |_| ApiError::new(Code::Internal, "The responder's settings cannot be stored.");
         chatbot.responder = serde_json::to_string(&after).map_err(unwritable)?;
@@ -146,7 +155,8 @@ impl ChatbotChange {
         } = self;
         let numbers = [coalesce_ms, coalesce_max_ms, history_limit].iter().any(|field| field.is_there());
         let texts = [id, name, api_key, fallback_text].iter().any(|field| field.is_there());
-        let switches = self.typing.is_there() || self.paused.is_there();
+        let switches =
+            [&self.typing, &self.paused, &self.hand_off_words].iter().any(|field| field.is_there());
         !(numbers || texts || switches || responder.is_there())
     }
 }
@@ -261,6 +271,7 @@ fn view(parts: &Parts, chatbot: Chatbot) -> ChatbotView {
         fallback_text: chatbot.fallback_text,
         typing: chatbot.typing,
         paused: chatbot.paused,
+        hand_off_words: chatbot.hand_off_words,
         created_at: Time(chatbot.created_at),
         updated_at: Time(chatbot.updated_at),
     }

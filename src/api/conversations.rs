@@ -208,7 +208,7 @@ pub async fn hand_back(caller: Replier, parts: web::Data<Parts>, id: web::Path<S
 async fn hand(parts: &Parts, conversation: &ConversationRef, until: Option<i64>) -> Result<(), StoreError> {
     match until {
         Some(until) => parts.store.hand_over(conversation.thread_id, until, "person").await,
-        None => parts.store.hand_back(conversation.thread_id).await,
+        None => parts.store.hand_back(conversation.thread_id, parts.clock.now_ms()).await,
     }
 }
 

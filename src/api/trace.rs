@@ -223,6 +223,10 @@ pub fn why_silent(note: &str) -> String {
     let sentence = match note {
         "stale" => "It was older than 24 hours when it came, so nobody was asked.",
         "handed_over" => "A person has the conversation, so the chatbot is silent.",
+        "opted_out" => "The customer asked for no more messages.",
+        "asked_for_person" => "The customer asked for a person, who has the conversation now.",
+        "standby" => "Somebody else has the conversation at Meta: it was only heard.",
+        "not_answerable" => "There is nothing in it to answer.",
         "chatbot_paused" => "The chatbot is paused.",
         "account_inactive" => "The integration is switched off.",
         "own_number" => "It came from one of our own numbers: chatbots do not talk to each other.",

@@ -21,8 +21,6 @@ const RETRIES: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(10), Duration::from_secs(30)];
 /// All tries of one turn together.
 const BUDGET: Duration = Duration::from_secs(90);
-/// A person keeps a thread this long, in milliseconds.
-const HAND_OVER: i64 = 86_400_000;
 /// Longest text WhatsApp takes in one message.
 const BUBBLE: usize = 4_096;
 
@@ -52,7 +50,7 @@ impl Conversations {
         let opened = self.patiently(|| self.0.store.stations().write(open.clone())).await?;
         let in_line = match opened {
             Opened::Asking(in_line) => in_line,
-            Opened::HandedOver => return self.stay_silent(conversation, &members, "handed_over").await,
+            Opened::Silent(why) => return self.stay_silent(conversation, &members, why).await,
             Opened::Behind => {
                 // Another instance took in something older: first a look at the database, then these again.
                 if let Some(live) = self.lock().get_mut(&conversation.id) {
@@ -133,6 +131,7 @@ impl Conversations {
             turn_id,
             place: account.place.clone(),
             conversation_id: conversation.id,
+            thread_id: conversation.thread_id,
             end,
             reason,
             attempts: calls,
@@ -142,14 +141,9 @@ impl Conversations {
                 parts: if shadow { Vec::new() } else { bubbles(text) },
                 recipient: conversation.recipient.clone(),
             }),
+            hand_over: hand_off,
             now: self.0.clock.now_ms(),
         };
-        if hand_off {
-            self.patiently(|| {
-                self.0.store.hand_over(conversation.thread_id, close.now + HAND_OVER, "responder")
-            })
-            .await?;
-        }
         let enqueued = self.patiently(|| self.0.store.stations().write(close.clone())).await?;
         for member in &members {
             self.0.memory.add(conversation.id, Role::User, &member.text);

@@ -211,6 +211,13 @@ impl<'a> RawObject<'a> {
         (value.get() != "null").then_some(*value)
     }
 
+    /// The keys, escapes resolved; one that cannot be read is left out.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        self.0
+            .iter()
+            .filter_map(|(key, _)| Some(parse_lenient(key.get().as_bytes()).ok()?.as_str()?.to_owned()))
+    }
+
     /// The items of the array under `name`: none when it is absent, the value itself when it is no array.
     pub fn items(&self, name: &str) -> Vec<&'a RawValue> {
         let Some(value) = self.get(name) else { return Vec::new() };

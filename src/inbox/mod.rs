@@ -5,6 +5,7 @@
 
 pub mod normalize;
 mod route;
+mod wishes;
 mod worker;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,69 +1,124 @@
-//! From one stored change to what it says: messages, statuses and notices.
+//! From one stored change to what it says: messages, statuses, and what Meta tells about people and businesses.
 //!
-//! The change's `field` decides; only `messages` yields messages. Each item is read on its own, so a bad one
-//! never spoils the rest. Routing (number, WABA) is taken from the [`Change`] as the door split and verified it,
-//! never read again from the body.
+//! The change's `field` decides. Each item is read on its own, so a bad one never spoils the rest. Routing (number,
+//! WABA) is taken from the [`Change`] as the door split and verified it, never read again from the body.
 
+mod business;
 mod content;
+mod people;
 
 use serde_json::Value;
 
 use crate::graph::payload::{Change, RawObject, parse_lenient};
-use crate::message::{DeliveryStatus, Inbound, Item, Sender, StatusUpdate};
+use crate::message::{DeliveryStatus, Inbound, Item, Sender, StatusUpdate, Voice};
 
-/// Everything one change yields, in its own order: messages, statuses, errors. Never empty.
+/// Everything one change yields, in its own order. Never empty.
 pub fn normalize(change: &Change) -> Vec<Item> {
-    let reason = match change.field.as_str() {
-        "messages" => return messages(change),
-        "" => "unreadable change".to_owned(),
-        "standby" => "standby: the thread belongs to another agent".to_owned(),
-        "history" => "history: old messages of the phone app".to_owned(),
-        "message_echoes" | "smb_message_echoes" => {
-            format!("{}: a person wrote from the phone app", change.field)
-        }
-        field => format!("field not handled: {}", shortened(field)),
-    };
-    vec![Item::Notice { reason }]
-}
-
-fn messages(change: &Change) -> Vec<Item> {
     let raw = String::from_utf8_lossy(&change.raw);
     let value = RawObject::parse(&raw)
         .ok()
         .and_then(|c| RawObject::parse(c.get("value").map_or("", |v| v.get())).ok());
-    let Some(value) = value else { return vec![notice("no readable value")] };
-    let Some(number) = &change.phone_number_id else { return vec![notice("no phone number ID")] };
-
-    let read = |name| {
-        let items = value.items(name);
-        items.into_iter().map(|item| parse_lenient(item.get().as_bytes()).unwrap_or_default())
+    let Some(value) = value else {
+        return vec![notice(if change.field.is_empty() { "unreadable change" } else { "no readable value" })];
     };
-    let contacts: Vec<Value> = read("contacts").collect();
+    let mut items = match change.field.as_str() {
+        "messages" => messages(change, &value),
+        "smb_message_echoes" => people::echoes(change, &value, Voice::Person),
+        "message_echoes" => people::echoes(change, &value, Voice::Anybody),
+        "standby" => people::standby(change, &value),
+        "messaging_handovers" => vec![people::routed(&whole(&value))],
+        "user_id_update" => people::id_updates(&value),
+        "user_preferences" => people::preferences(&value),
+        "calls" => people::calls(change, &value),
+        "" => vec![notice("unreadable change")],
+        field => match (business::reads(field), kept(field)) {
+            (true, _) => vec![business::news(change, &whole(&value))],
+            (_, Some(why)) => vec![notice(why)],
+            _ => vec![Item::Notice { reason: format!("field not known: {}", shortened(field)) }],
+        },
+    };
+    if items.is_empty() {
+        items.push(notice("nothing in it that we could read"));
+    }
+    items
+}
+
+/// Why a field that we know is kept and nothing else.
+fn kept(field: &str) -> Option<&'static str> {
+    Some(match field {
+        "history" => "history: old messages of the phone app",
+        "smb_app_state_sync" => "the phone app's address book",
+        "group_lifecycle_update"
+        | "group_participants_update"
+        | "group_settings_update"
+        | "group_status_update" => "groups are not answered",
+        "automatic_events" | "tracking_events" => "a measurement for advertisers",
+        "consumer_profile" => "a customer's profile",
+        _ => return None,
+    })
+}
+
+/// What is read by its own name, one thing at a time.
+fn read(value: &RawObject, name: &str) -> Vec<Value> {
+    value
+        .items(name)
+        .into_iter()
+        .map(|item| parse_lenient(item.get().as_bytes()).unwrap_or_default())
+        .collect()
+}
+
+/// A small value whole; what cannot be read of it is absent.
+fn whole(value: &RawObject) -> Value {
+    let parts = value.names().filter_map(|name| {
+        let part = parse_lenient(value.get(&name)?.get().as_bytes()).ok()?;
+        Some((name, part))
+    });
+    Value::Object(parts.collect())
+}
+
+fn messages(change: &Change, value: &RawObject) -> Vec<Item> {
+    let Some(number) = &change.phone_number_id else { return vec![notice("no phone number ID")] };
+    let contacts = read(value, "contacts");
     let mut items: Vec<Item> = Vec::new();
-    items.extend(read("messages").map(|m| message(change, number, &contacts, &m).unwrap_or_else(notice)));
-    items.extend(read("statuses").map(|s| status(number, &s).unwrap_or_else(notice)));
-    items.extend(read("errors").map(|e| notice(&format!("Meta reports {}", error_words(&e)))));
+    for message in read(value, "messages") {
+        items.push(spoken(change, &contacts, &message, Voice::Customer).unwrap_or_else(notice));
+        items.extend(people::renamed(&message));
+    }
+    items.extend(read(value, "statuses").iter().map(|s| status(number, s).unwrap_or_else(notice)));
+    items.extend(read(value, "errors").iter().map(|e| notice(&format!("Meta reports {}", error_words(e)))));
     if items.is_empty() {
         items.push(notice("no messages, statuses or errors"));
     }
     items
 }
 
-fn message(change: &Change, number: &str, contacts: &[Value], message: &Value) -> Result<Item, &'static str> {
+/// One message. The business's own words have the customer in `to`.
+fn spoken(change: &Change, contacts: &[Value], message: &Value, voice: Voice) -> Result<Item, &'static str> {
+    let number = change.phone_number_id.as_ref().ok_or("no phone number ID")?;
     let wamid = id(&message["id"]).ok_or("message without a usable ID")?;
-    let sender = sender(message, contacts).ok_or("message without a sender")?;
+    let customer = match voice {
+        Voice::Customer | Voice::Overheard => {
+            people::system_names(message).or_else(|| sender(message, contacts))
+        }
+        _ => people::addressee(message, contacts),
+    };
     let kind = id(&message["type"]).unwrap_or_else(|| "unknown".to_owned());
     let (text, readable) = content::read(&kind, message);
     let in_group = !message["group_id"].is_null();
+    if in_group && !voice.is_customer() {
+        return Err("groups are not answered");
+    }
     Ok(Item::Message(Inbound {
         phone_number_id: number.to_owned(),
         business_account_id: change.entry_id.clone(),
-        wamid,
-        sender,
+        // Whoever has the thread may pass it to us together with the message: that one is not this one.
+        wamid: if voice == Voice::Overheard { format!("standby:{wamid}") } else { wamid },
+        sender: customer.ok_or("message without a sender")?,
         sent_at: millis(&message["timestamp"]),
         kind,
         text,
-        answerable: readable && !in_group,
+        answerable: voice == Voice::Customer && readable && !in_group,
+        voice,
     }))
 }
 

@@ -1,5 +1,6 @@
 //! From an event's items to rows: whose each is, and whether it is to be answered.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,17 +8,23 @@ use moka::sync::Cache;
 use uuid::Uuid;
 
 use crate::graph::errors;
-use crate::message::{Inbound, Item, Sender, StatusUpdate};
-use crate::routing::{Account, Routing, Status};
+use crate::inbox::wishes::{Wish, wish};
+use crate::message::{BusinessNews, Consent, Inbound, Item, Rename, Routed, Sender, StatusUpdate, Voice};
+use crate::routing::{Account, Accounts, Routing, Status};
 use crate::store::StoreError;
 use crate::store::conversations::ConversationRef;
 use crate::store::events::{End, Event, EventState, Process};
 use crate::store::messages::Append;
 use crate::store::statuses::ApplyStatus;
+use crate::store::threads::Control;
+use crate::store::told::{About, Told};
 use crate::telemetry::metric;
 
 /// A message older than this by Meta's clock is stored and not answered, in milliseconds.
 const STALE: i64 = 86_400_000;
+
+/// How far Meta's clock may be ahead of ours, in milliseconds.
+const AHEAD: i64 = 3_600_000;
 
 /// Conversations remembered, and how long after their last message.
 const KNOWN: u64 = 200_000;
@@ -37,6 +44,11 @@ impl Known {
         self.0.get(&(account_id, sender.clone()))
     }
 
+    /// Somebody goes by other names: nobody is known by any.
+    pub fn forget_all(&self) {
+        self.0.invalidate_all();
+    }
+
     pub fn add(&self, account_id: i64, sender: Sender, conversation: ConversationRef) {
         self.0.insert((account_id, sender), conversation);
     }
@@ -50,8 +62,20 @@ pub(super) async fn route(
     items: Vec<Item>,
     now: i64,
 ) -> Result<Process, StoreError> {
-    let mut process =
-        Process { event_id: event.id, appends: Vec::new(), statuses: Vec::new(), end: End::Done, now };
+    let mut process = Process {
+        event_id: event.id,
+        appends: Vec::new(),
+        statuses: Vec::new(),
+        told: Vec::new(),
+        end: End::Done,
+        now,
+    };
+    if let Some(news) = items.iter().find_map(|item| match item {
+        Item::Business(news) => Some(news),
+        _ => None,
+    }) {
+        return business(routing, event, news, process).await;
+    }
     let Some(number) = &event.phone_number_id else {
         let accounts = routing.accounts_of_business(&event.entry_id).await?;
         let theirs = |a: &&Arc<Account>| {
@@ -77,15 +101,9 @@ pub(super) async fn route(
         };
         return Ok(process);
     }
-    let (heard, refused): (Vec<_>, Vec<_>) =
-        present.into_iter().partition(|a| a.accepts(&event.verified_by, event.by_platform));
-    if !refused.is_empty() {
-        metrics::counter!(metric::SECRET_BINDING_REFUSED).increment(1);
-        tracing::warn!(event = event.id, "signed by a secret that may not speak for this number: refused");
-    }
+    let (heard, refused) = heard(event, present);
     if heard.is_empty() {
-        let tenant = seen_by(&refused);
-        process.end = End::Left(EventState::Refused, "signed by another app's secret".into(), tenant);
+        process.end = refusal(&refused);
         return Ok(process);
     }
     let tenant = seen_by(&heard);
@@ -98,24 +116,41 @@ pub(super) async fn route(
             Item::Message(message) => {
                 told = true;
                 let mut message = message.clone();
-                if message.sent_at == 0 {
-                    message.sent_at = event.received_at; // Meta's time is unreadable: that is no sign of age
-                }
-                let note = note(routing, &message, now).await?;
-                process.appends.extend(taking.iter().map(|account| Append {
-                    place: account.place.clone(),
-                    known: known.get(account.place.account_id, &message.sender),
-                    message: message.clone(),
-                    note,
-                    event_id: event.id,
-                    now,
+                message.sent_at = timed(message.sent_at, event);
+                let (note, wish) = reading(routing, &message, now).await?;
+                process.appends.extend(taking.iter().map(|account| {
+                    let control = control(message.voice, wish, account);
+                    Append {
+                        place: account.place.clone(),
+                        known: known.get(account.place.account_id, &message.sender),
+                        message: message.clone(),
+                        note: note.or(control.filter(|_| message.voice.is_customer()).and_then(silencing)),
+                        control,
+                        event_id: event.id,
+                        now,
+                    }
                 }));
             }
             Item::Status(status) => {
                 told = true;
                 process.statuses.extend(apply(status, &taking, now));
             }
-            Item::Notice { .. } => {}
+            Item::Rename(change) => {
+                let at = timed(change.at, event);
+                person(&mut process, &taking, || About::Names(Rename { at, ..change.clone() }));
+                told = true;
+            }
+            Item::Routed(thread) => {
+                let at = timed(thread.at, event);
+                person(&mut process, &taking, || About::Thread(Routed { at, ..thread.clone() }));
+                told = true;
+            }
+            Item::Consent(word) => {
+                let at = timed(word.at, event);
+                person(&mut process, &taking, || About::Marketing(Consent { at, ..word.clone() }));
+                told = true;
+            }
+            Item::Business(_) | Item::Notice { .. } => {}
         }
     }
     if let Some(account) = parked.first().filter(|_| told) {
@@ -132,20 +167,124 @@ fn seen_by(accounts: &[&Arc<Account>]) -> Option<String> {
     accounts.iter().find(|a| a.status != Status::Pending).map(|a| a.place.tenant_id.clone())
 }
 
-/// Why nobody is asked, if so.
-async fn note(routing: &Routing, message: &Inbound, now: i64) -> Result<Option<&'static str>, StoreError> {
-    if !message.answerable {
-        return Ok(Some("not_answerable"));
+/// The accounts for which the secret that signed the event may speak, and the others.
+fn heard<'a>(
+    event: &Event,
+    accounts: Vec<&'a Arc<Account>>,
+) -> (Vec<&'a Arc<Account>>, Vec<&'a Arc<Account>>) {
+    let (heard, refused): (Vec<_>, Vec<_>) =
+        accounts.into_iter().partition(|a| a.accepts(&event.verified_by, event.by_platform));
+    if !refused.is_empty() {
+        metrics::counter!(metric::SECRET_BINDING_REFUSED).increment(1);
+        tracing::warn!(event = event.id, "signed by a secret that may not speak for this number: refused");
     }
-    if message.sent_at < now - STALE {
-        return Ok(Some("stale"));
+    (heard, refused)
+}
+
+fn refusal(refused: &[&Arc<Account>]) -> End {
+    End::Left(EventState::Refused, "signed by another app's secret".into(), seen_by(refused))
+}
+
+/// News of a WABA reach every tenant with accounts there, and nobody else.
+async fn business(
+    routing: &Routing,
+    event: &Event,
+    news: &BusinessNews,
+    mut process: Process,
+) -> Result<Process, StoreError> {
+    let accounts: Accounts = routing.accounts_of_business(&news.business_account_id).await?;
+    // A claim that Graph has not confirmed lets nobody hear of the business.
+    let ours = |a: &&Arc<Account>| event.tenant_id.as_ref().is_none_or(|tenant| *tenant == a.place.tenant_id);
+    let present = accounts.iter().filter(ours).filter(|a| a.status != Status::Pending);
+    let (heard, refused) = heard(event, present.collect());
+    if heard.is_empty() {
+        process.end = match refused.is_empty() {
+            true => {
+                let why = "no confirmed account of this business account".into();
+                End::Left(EventState::Unroutable, why, event.tenant_id.clone())
+            }
+            false => refusal(&refused),
+        };
+        return Ok(process);
+    }
+    let mut by_tenant: BTreeMap<&str, Vec<&Arc<Account>>> = BTreeMap::new();
+    for account in heard {
+        by_tenant.entry(&account.place.tenant_id).or_default().push(account);
+    }
+    process.told.extend(by_tenant.into_iter().map(|(tenant, accounts)| Told::Business {
+        tenant_id: tenant.to_owned(),
+        accounts: accounts.iter().map(|a| a.place.account_id).collect(),
+        numbers: accounts.iter().map(|a| a.place.phone_number_id.clone()).collect(),
+        news: news.clone(),
+        field: event.field.clone(),
+        at: event.received_at,
+    }));
+    Ok(process)
+}
+
+/// Something about a customer, once for each of those who know the customer.
+fn person(process: &mut Process, accounts: &[&Arc<Account>], what: impl Fn() -> About) {
+    let mut places: Vec<_> = accounts.iter().map(|a| &a.place).collect();
+    places.dedup_by(|a, b| a.tenant_id == b.tenant_id && a.scope == b.scope);
+    process.told.extend(places.into_iter().map(|place| Told::Person {
+        tenant_id: place.tenant_id.clone(),
+        scope: place.scope.clone(),
+        phone_number_id: place.phone_number_id.clone(),
+        what: what(),
+    }));
+}
+
+/// A time that could not be read, or that has not come yet, tells nothing.
+fn timed(at: i64, event: &Event) -> i64 {
+    if (1..event.received_at + AHEAD).contains(&at) { at } else { event.received_at }
+}
+
+/// Why nobody is asked, if so; and what the customer wishes for, in a word.
+async fn reading(
+    routing: &Routing,
+    message: &Inbound,
+    now: i64,
+) -> Result<(Option<&'static str>, Option<Wish>), StoreError> {
+    match message.voice {
+        Voice::Customer => {}
+        Voice::Overheard | Voice::Other => return Ok((Some("standby"), None)),
+        Voice::Person | Voice::Anybody => return Ok((None, None)),
     }
     if let Some(digits) = &message.sender.wa_id
         && routing.is_own_number(digits).await?
     {
-        return Ok(Some("own_number"));
+        return Ok((Some("own_number"), None));
     }
-    Ok(None)
+    if !message.answerable {
+        return Ok((Some("not_answerable"), None));
+    }
+    let own_words = ["text", "button", "interactive"].contains(&message.kind.as_str());
+    let wish = if own_words { wish(&message.text) } else { None };
+    let stale = message.sent_at < now - STALE;
+    // Who wanted silence yesterday wants it today; who wanted a person does not wait any more.
+    Ok((stale.then_some("stale"), wish.filter(|wish| !stale || *wish != Wish::Person)))
+}
+
+/// What a message does to its thread.
+fn control(voice: Voice, wish: Option<Wish>, account: &Account) -> Option<Control> {
+    match (voice, wish) {
+        (Voice::Person | Voice::Anybody, _) => Some(Control::HandOver("person")),
+        (_, Some(Wish::Stop)) => Some(Control::OptOut),
+        (_, Some(Wish::Start)) => Some(Control::OptIn),
+        (_, Some(Wish::Person)) if account.chatbot.hand_off_words => {
+            Some(Control::HandOver("asked_for_person"))
+        }
+        _ => None,
+    }
+}
+
+/// Why nobody is asked about a message that does this.
+fn silencing(control: Control) -> Option<&'static str> {
+    match control {
+        Control::OptOut => Some("opted_out"),
+        Control::HandOver(why) => Some(why),
+        Control::OptIn | Control::Passed => None,
+    }
 }
 
 fn apply(status: &StatusUpdate, accounts: &[&Arc<Account>], now: i64) -> Option<ApplyStatus> {

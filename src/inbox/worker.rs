@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use tokio::sync::broadcast::{self, error::TryRecvError};
 use tokio::sync::mpsc;
 
 use super::normalize::normalize;
@@ -19,6 +20,7 @@ use crate::message::Item;
 use crate::news::News;
 use crate::store::StoreError;
 use crate::store::events::{End, Event, EventState, Process};
+use crate::store::told::{About, Told};
 use crate::telemetry::metric;
 
 /// Events taken at once.
@@ -35,6 +37,7 @@ const FORGOTTEN: i64 = 60_000;
 pub(super) async fn run(parts: Parts, inbox: Inbox, mut queue: mpsc::Receiver<Event>) {
     let known = Known::default();
     let mut news = parts.news.hear();
+    let mut renamed = parts.news.hear();
     let mut batch = Vec::with_capacity(BATCH);
     // What is in hand, oldest first; what is left after each round waits for somebody else's older event.
     let mut events: Vec<Event> = Vec::new();
@@ -68,6 +71,9 @@ pub(super) async fn run(parts: Parts, inbox: Inbox, mut queue: mpsc::Receiver<Ev
         events.sort_by_key(|e| e.id);
         events.dedup_by_key(|e| e.id);
         inbox.0.in_hand.store(events.len(), Ordering::Release);
+        if heard_of_names(&mut renamed) {
+            known.forget_all();
+        }
         // These are ours until they are processed: the database's absence is waited for.
         loop {
             match work_off(&parts, &known, &mut events).await {
@@ -82,6 +88,18 @@ pub(super) async fn run(parts: Parts, inbox: Inbox, mut queue: mpsc::Receiver<Ev
         }
         inbox.0.in_hand.store(events.len(), Ordering::Release);
         pause = if events.len() < waiting.max(1) { SHORTLY } else { (pause * 2).min(PATROL) };
+    }
+}
+
+/// Whether somebody's names changed since the last look, as far as can be told: what is known by names is void then.
+fn heard_of_names(news: &mut broadcast::Receiver<News>) -> bool {
+    let mut heard = false;
+    loop {
+        match news.try_recv() {
+            Ok(News::Names | News::Lost) | Err(TryRecvError::Lagged(_)) => heard = true,
+            Ok(_) => {}
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return heard,
+        }
     }
 }
 
@@ -163,7 +181,10 @@ async fn process(
     let mut failed = None;
     for (job, outcome) in jobs.into_iter().zip(outcomes) {
         match outcome {
-            Ok(appended) => hand_on(parts, known, job, appended, &mut elsewhere),
+            Ok(appended) => {
+                spread(parts, known, &job.told).await;
+                hand_on(parts, known, job, appended, &mut elsewhere);
+            }
             // Its own data is at fault: trying again would not help, and would stop everything behind it.
             Err(StoreError::Query(error)) => {
                 tracing::error!(event = job.event_id, error, "an event could not be stored as messages");
@@ -182,6 +203,28 @@ async fn process(
     failed.map_or(Ok(()), Err)
 }
 
+/// What was told changes what is held in memory, here and elsewhere.
+async fn spread(parts: &Parts, known: &Known, told: &[Told]) {
+    for told in told {
+        let news = match told {
+            Told::Person { what: About::Names(_), .. } => {
+                known.forget_all();
+                News::Names
+            }
+            Told::Business { news, numbers, .. } if news.effect.is_about_accounts() => {
+                for number in numbers {
+                    parts.routing.changed(number).await;
+                }
+                continue;
+            }
+            _ => continue,
+        };
+        if let Err(error) = parts.news.tell(news).await {
+            tracing::warn!(%error, "other instances may know somebody by former names for a while");
+        }
+    }
+}
+
 fn hand_on(
     parts: &Parts,
     known: &Known,
@@ -198,6 +241,11 @@ fn hand_on(
             if let Some(ids) = appended.owner.and_then(|owner| elsewhere.get_mut(&owner)) {
                 ids.push(appended.conversation.id);
             }
+            continue;
+        }
+        if !append.message.voice.is_customer() {
+            // It may stand before what is being answered just now: the database knows the order.
+            parts.conversations.forget(appended.conversation.id);
             continue;
         }
         let was_known = append.known.is_some();
@@ -229,5 +277,5 @@ fn read(event: &Event) -> Result<Vec<Item>, String> {
 fn quarantine(event_id: i64, reason: String, now: i64) -> Process {
     metrics::counter!(metric::EVENTS_QUARANTINED).increment(1);
     let end = End::Left(EventState::Quarantined, reason, None);
-    Process { event_id, appends: Vec::new(), statuses: Vec::new(), end, now }
+    Process { event_id, appends: Vec::new(), statuses: Vec::new(), told: Vec::new(), end, now }
 }

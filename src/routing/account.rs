@@ -94,6 +94,7 @@ pub struct Bot {
     pub fallback_text: Option<String>,
     pub typing: bool,
     pub paused: bool,
+    pub hand_off_words: bool,
 }
 
 impl Account {
@@ -147,6 +148,7 @@ pub(super) fn unreadable(row: Row) -> Account {
             fallback_text: None,
             typing: false,
             paused: true,
+            hand_off_words: false,
         },
     }
 }

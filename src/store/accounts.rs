@@ -99,7 +99,7 @@ impl Store {
     /// The accounts of a WABA that are not deleted: for events that name no number.
     pub async fn accounts_of_business(&self, business_account_id: &str) -> Result<Vec<Account>, StoreError> {
         self.find_accounts(
-            "business_account_id = $1 and deleted_at is null order by id limit 64",
+            "business_account_id = $1 and deleted_at is null order by id limit 256",
             [business_account_id.into()],
         )
         .await

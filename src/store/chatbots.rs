@@ -20,13 +20,14 @@ pub struct Chatbot {
     pub fallback_text: Option<String>,
     pub typing: bool,
     pub paused: bool,
+    pub hand_off_words: bool,
     pub created_at: i64,
     pub updated_at: i64,
     pub deleted_at: Option<i64>,
 }
 
 pub(super) const CHATBOT: &str = "id, tenant_id, name, api_key, responder, coalesce_ms, coalesce_max_ms, history_limit, \
-                       fallback_text, typing, paused, created_at, updated_at, deleted_at";
+                       fallback_text, typing, paused, hand_off_words, created_at, updated_at, deleted_at";
 
 /// What a customer reads when no answer could be had, unless the chatbot has its own words.
 pub const FALLBACK_TEXT: &str = "Sorry, I can't answer right now. Please try again in a moment.";
@@ -46,6 +47,7 @@ impl Chatbot {
             fallback_text: Some(FALLBACK_TEXT.into()),
             typing: true,
             paused: false,
+            hand_off_words: true,
             created_at: now,
             updated_at: now,
             deleted_at: None,
@@ -119,15 +121,16 @@ impl Store {
 /// Inserts or replaces; [`StoreError::Conflict`] when the id is another tenant's.
 pub(super) async fn save(tx: &DatabaseTransaction, c: &Chatbot) -> Result<(), StoreError> {
     let text = format!(
-        "insert into chatbots ({CHATBOT}) values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14) \
+        "insert into chatbots ({CHATBOT}) values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15) \
              on conflict (id) do update set name = excluded.name, api_key = excluded.api_key, \
              responder = excluded.responder, coalesce_ms = excluded.coalesce_ms, \
              coalesce_max_ms = excluded.coalesce_max_ms, history_limit = excluded.history_limit, \
              fallback_text = excluded.fallback_text, typing = excluded.typing, paused = excluded.paused, \
+             hand_off_words = excluded.hand_off_words, \
              updated_at = excluded.updated_at, deleted_at = excluded.deleted_at \
              where chatbots.tenant_id = excluded.tenant_id"
     );
-    let values: [Value; 14] = [
+    let values: [Value; 15] = [
         c.id.as_str().into(),
         c.tenant_id.as_str().into(),
         c.name.as_str().into(),
@@ -139,6 +142,7 @@ pub(super) async fn save(tx: &DatabaseTransaction, c: &Chatbot) -> Result<(), St
         c.fallback_text.clone().into(),
         c.typing.into(),
         c.paused.into(),
+        c.hand_off_words.into(),
         c.created_at.into(),
         c.updated_at.into(),
         c.deleted_at.into(),

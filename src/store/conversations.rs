@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, Value};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
 
 use super::contacts::{self, Scope, inserted};
 use super::messages::{Append, Place};
@@ -40,8 +40,6 @@ pub(super) struct Home {
 
 const COLUMNS: &str = "id, thread_id, contact_id, whatsapp_account_id as account_id, phone_number_id, unique_conv_id, \
                        recipient, owner";
-/// The advisory lock under which contacts and conversations are made: two instances may see the same stranger.
-pub(super) const MAKING: i64 = 0x7377_6270_656f_706c;
 /// Nobody holds it: no owner, or a dead one.
 pub(super) const FREE: &str = "(owner is null or owner not in (select id from instances))";
 
@@ -90,7 +88,8 @@ pub(super) async fn resolve(
         if a.known.is_some() || found.contains_key(&key) {
             continue;
         }
-        let (conversation, owner, first) = find_or_make(tx, &a.place, &a.message.sender, a.now).await?;
+        let (conversation, owner, first) =
+            find_or_make(tx, &a.place, &a.message.sender, a.message.sent_at, a.now).await?;
         unowned.push(conversation.id);
         found.insert(key, (conversation, owner, first));
     }
@@ -137,12 +136,12 @@ async fn find_or_make(
     tx: &DatabaseTransaction,
     place: &Place,
     sender: &Sender,
+    sent_at: i64,
     now: i64,
 ) -> Result<(ConversationRef, Option<i64>, bool), DbErr> {
-    if tx.get_database_backend() == DbBackend::Postgres {
-        tx.execute_unprepared(&format!("select pg_advisory_xact_lock({MAKING})")).await?;
-    }
+    contacts::lock(tx).await?;
     let scope = Scope { tenant: &place.tenant_id, scope: &place.scope };
+    let sender = &contacts::as_known_now(tx, scope, sender, sent_at).await?;
     let contact = contacts::resolve(tx, scope, sender, now).await?;
     let thread = thread(tx, place, contact, now).await?;
     let recipient = recipient_of(sender).ok_or_else(|| DbErr::Custom("a message without a sender".into()))?;
@@ -355,31 +354,8 @@ impl Store {
         now: i64,
     ) -> Result<ConversationRef, StoreError> {
         let tx = self.begin().await?;
-        let (conversation, ..) = find_or_make(&tx, place, sender, now).await?;
+        let (conversation, ..) = find_or_make(&tx, place, sender, now, now).await?;
         tx.commit().await?;
         Ok(conversation)
-    }
-
-    /// A person takes the thread until `until`.
-    pub async fn hand_over(&self, thread_id: i64, until: i64, reason: &str) -> Result<(), StoreError> {
-        let tx = self.begin().await?;
-        let text = "update threads set hand_over_until = $2, hand_over_reason = $3 where id = $1";
-        tx.execute_raw(sql::statement(&tx, text, [thread_id.into(), until.into(), reason.into()])).await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// The person gives the thread back to its chatbots.
-    pub async fn hand_back(&self, thread_id: i64) -> Result<(), StoreError> {
-        let tx = self.begin().await?;
-        let text = "update threads set hand_over_until = null, hand_over_reason = null where id = $1";
-        tx.execute_raw(sql::statement(&tx, text, [thread_id.into()])).await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// All conversations of a thread: those of every account on its number.
-    pub async fn conversations_of_thread(&self, thread_id: i64) -> Result<Vec<i64>, StoreError> {
-        let text = "select id from whatsapp_conversations where thread_id = $1";
-        let rows = self.read().query_all_raw(sql::statement(self.read(), text, [thread_id.into()])).await?;
-        Ok(rows.iter().map(|row| row.try_get("", "id")).collect::<Result<_, _>>()?)
     }
 }

@@ -7,6 +7,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Valu
 use super::event_endpoints::Listeners;
 use super::messages::{self, Append, Appended};
 use super::statuses::{self, ApplyStatus};
+use super::told::{self, Told};
 use super::writer::Write;
 use super::{Store, StoreError, alerts, sql, telling};
 
@@ -67,6 +68,7 @@ impl Process {
                 event_id: self.event_id,
                 appends: self.appends.drain(..self.appends.len().min(PIECE)).collect(),
                 statuses: self.statuses.drain(..self.statuses.len().min(PIECE)).collect(),
+                told: std::mem::take(&mut self.told),
                 end: End::More,
                 now: self.now,
             });
@@ -85,6 +87,8 @@ pub struct Process {
     pub appends: Vec<Append>,
     /// Statuses × accounts.
     pub statuses: Vec<ApplyStatus>,
+    /// What it tells besides, × tenants. Takes effect before the messages.
+    pub told: Vec<Told>,
     /// What the event is now.
     pub end: End,
     /// Unix milliseconds.
@@ -96,7 +100,7 @@ impl Write for Process {
     type Output = Vec<Option<Appended>>;
 
     fn weight(&self) -> usize {
-        1 + self.appends.len() + self.statuses.len()
+        1 + self.appends.len() + self.statuses.len() + self.told.len()
     }
 
     async fn apply(
@@ -104,6 +108,11 @@ impl Write for Process {
         instance: i64,
         group: &[Self],
     ) -> Result<Vec<Vec<Option<Appended>>>, DbErr> {
+        for p in group {
+            for told in &p.told {
+                told::apply(tx, told, p.event_id, p.now).await?;
+            }
+        }
         let appends: Vec<&Append> = group.iter().flat_map(|p| &p.appends).collect();
         let mut appended = messages::append(tx, instance, &appends).await?.into_iter();
         let updates: Vec<&ApplyStatus> = group.iter().flat_map(|p| &p.statuses).collect();

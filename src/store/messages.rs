@@ -1,14 +1,15 @@
 //! Station 2's rows: messages of both directions, and those that wait for a turn.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
 use uuid::Uuid;
 
 use super::conversations::{self, ConversationRef};
+use super::threads::{self, Control};
 use super::{Store, StoreError, sql};
-use crate::message::Inbound;
+use crate::message::{Inbound, Voice};
 
 /// One message for one account.
 #[derive(Debug, Clone)]
@@ -19,8 +20,10 @@ pub struct Append {
     pub message: Inbound,
     /// The conversation, when it is known to be ours already.
     pub known: Option<ConversationRef>,
-    /// Why no responder is asked; `None` puts it in line for a turn.
+    /// Why no responder is asked; `None` puts a customer's message in line for a turn.
     pub note: Option<&'static str>,
+    /// What it does to its thread, the first time it comes.
+    pub control: Option<Control>,
     /// What brought it.
     pub event_id: i64,
     /// Unix milliseconds.
@@ -67,14 +70,18 @@ pub(super) async fn append(
         return Ok(Vec::new());
     }
     let homes = conversations::resolve(tx, instance, group).await?;
-    let rows = group.iter().zip(&homes).map(|(a, home)| -> [Value; 14] {
+    let ours = ours(tx, group, &homes).await?;
+    let foreign = group.iter().zip(&homes).enumerate().filter(|(n, _)| !ours.contains(n));
+    let rows = foreign.map(|(_, (a, home))| -> [Value; 14] {
+        let (direction, author) =
+            if a.message.voice.is_customer() { ("in", "contact") } else { ("out", "person") };
         [
             a.place.tenant_id.as_str().into(),
             a.place.account_id.into(),
             home.conversation.id.into(),
             a.place.chatbot_id.as_str().into(),
-            "in".into(),
-            "contact".into(),
+            direction.into(),
+            author.into(),
             a.message.wamid.as_str().into(),
             a.message.kind.as_str().into(),
             a.message.text.as_str().into(),
@@ -85,6 +92,10 @@ pub(super) async fn append(
             "WHATSAPP".into(),
         ]
     });
+    let rows: Vec<_> = rows.collect();
+    if rows.is_empty() {
+        return Ok(group.iter().map(|_| None).collect());
+    }
     let insert = sql::insert(
         tx,
         "messages (tenant_id,whatsapp_account_id,conversation_id,chatbot_id,direction,author,wamid,kind,text,note,\
@@ -106,7 +117,11 @@ pub(super) async fn append(
         // `remove`: of two equal messages in one group only the first is new.
         let id = ids.remove(&(a.place.account_id, a.message.wamid.clone()));
         if let Some(id) = id {
-            if a.note.is_none() {
+            if let Some(control) = a.control {
+                let at = a.message.sent_at;
+                threads::apply(tx, home.conversation.thread_id, control, at, a.now).await?;
+            }
+            if a.note.is_none() && a.message.voice == Voice::Customer {
                 waiting.push([id.into(), home.conversation.id.into(), a.now.into()]);
             }
             touched.push(home.conversation.id);
@@ -125,6 +140,45 @@ pub(super) async fn append(
     }
     conversations::touch(tx, &touched, group[0].now).await?;
     Ok(outputs)
+}
+
+/// Sends under way for longer than this are not what an echo repeats, in milliseconds.
+const UNDER_WAY: i64 = 600_000;
+
+/// Which of the business's messages are ours: sent by one of our attempts; or, where they may be, sent while an attempt
+/// of ours in the same conversation has no answer yet, or never got one.
+async fn ours(
+    tx: &DatabaseTransaction,
+    group: &[&Append],
+    homes: &[conversations::Home],
+) -> Result<HashSet<usize>, DbErr> {
+    let echoes: Vec<usize> = (0..group.len()).filter(|n| !group[*n].message.voice.is_customer()).collect();
+    if echoes.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let text = format!("select wamid from attempts where wamid {}", sql::among(tx, 1, "text"));
+    let wamids = [sql::json(echoes.iter().map(|n| &group[*n].message.wamid))];
+    let mut known: HashSet<String> = HashSet::new();
+    for row in tx.query_all_raw(sql::statement(tx, &text, wamids)).await? {
+        known.insert(row.try_get("", "wamid")?);
+    }
+    let mut ours = HashSet::new();
+    for n in echoes {
+        let message = &group[n].message;
+        let mut is_ours = known.contains(&message.wamid);
+        if !is_ours && message.voice != Voice::Person {
+            let text = "select 1 as one from deliveries d join whatsapp_conversations c on c.id = d.conversation_id \
+                        join attempts a on a.delivery_id = d.id where c.thread_id = $1 \
+                        and d.status in ('sending', 'unknown') and a.wamid is null and a.started_at > $2";
+            let values: [Value; 2] =
+                [homes[n].conversation.thread_id.into(), (group[n].now - UNDER_WAY).into()];
+            is_ours = tx.query_one_raw(sql::statement(tx, text, values)).await?.is_some();
+        }
+        if is_ours {
+            ours.insert(n);
+        }
+    }
+    Ok(ours)
 }
 
 /// A stored message.

@@ -27,6 +27,8 @@ pub mod retention;
 pub mod statuses;
 mod telling;
 pub mod tenants;
+pub mod threads;
+pub mod told;
 pub mod turns;
 mod sql;
 pub mod writer;

@@ -6,7 +6,7 @@
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult, TryGetable, Value};
 use uuid::Uuid;
 
-use super::conversations::MAKING;
+use super::contacts::MAKING;
 use super::{Store, StoreError, sql};
 
 /// What one piece came to.

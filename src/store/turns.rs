@@ -1,140 +1,22 @@
 //! Turns: what a responder is asked, frozen before it is asked; and its answer, committed together with what is to be
 //! sent.
 
-use std::collections::{HashMap, HashSet};
+mod open;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, Value};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
 use uuid::Uuid;
 
 use super::event_endpoints::Listeners;
 use super::messages::Place;
 use super::replies::{Enqueued, Outgoing, Reply, enqueue};
+use super::threads;
 use super::writer::Write;
 use super::{Store, StoreError, sql, telling};
 
-/// Freezes the members of a turn and takes them out of the line, unless a person has the thread. Whoever is not in line
-/// any more has had a turn and gets no second one; without anybody left no turn is opened.
-#[derive(Debug, Clone)]
-pub struct OpenTurn {
-    /// UUIDv7; the `Idempotency-Key` of the call.
-    pub turn_id: Uuid,
-    /// Whose turn it is.
-    pub place: Arc<Place>,
-    /// In which conversation.
-    pub conversation_id: i64,
-    /// Its thread.
-    pub thread_id: i64,
-    /// Message ids, oldest first.
-    pub members: Vec<i64>,
-    /// Unix milliseconds.
-    pub now: i64,
-}
-
-/// What came of an [`OpenTurn`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Opened {
-    /// These are to be answered: those of the members that were still in line.
-    Asking(Vec<i64>),
-    /// Nobody is: a person has the thread, and the members are where they were.
-    HandedOver,
-    /// Somebody older stands in line, put there by another instance; nothing is changed.
-    Behind,
-}
-
-impl Write for OpenTurn {
-    type Output = Opened;
-
-    async fn apply(tx: &DatabaseTransaction, _: i64, group: &[Self]) -> Result<Vec<Opened>, DbErr> {
-        let handed_over = handed_over(tx, group).await?;
-        let behind = behind(tx, group).await?;
-        let free = |t: &&Self| !handed_over.contains(&t.thread_id) && !behind.contains(&t.conversation_id);
-        let members = sql::json(group.iter().filter(free).flat_map(|t| &t.members));
-        let text = format!(
-            "delete from pending_messages where message_id {} returning message_id",
-            sql::among(tx, 1, "bigint")
-        );
-        let mut in_line = HashSet::with_capacity(group.len());
-        for row in tx.query_all_raw(sql::statement(tx, &text, [members])).await? {
-            in_line.insert(row.try_get::<i64>("", "message_id")?);
-        }
-        let mut outputs = Vec::with_capacity(group.len());
-        let mut rows: Vec<[Value; 7]> = Vec::with_capacity(group.len());
-        for t in group {
-            outputs.push(if handed_over.contains(&t.thread_id) {
-                Opened::HandedOver
-            } else if behind.contains(&t.conversation_id) {
-                Opened::Behind
-            } else {
-                let members: Vec<i64> = t.members.iter().copied().filter(|id| in_line.remove(id)).collect();
-                if members.is_empty() {
-                    // Perhaps this very turn was opened before, and only the news of its commit was lost.
-                    Opened::Asking(t.opened_before(tx).await?)
-                } else {
-                    rows.push(t.row(&members)?);
-                    Opened::Asking(members)
-                }
-            });
-        }
-        if !rows.is_empty() {
-            let head = "turns (id,tenant_id,conversation_id,chatbot_id,members,status,created_at)";
-            tx.execute_raw(sql::insert(tx, head, rows, "")).await?;
-        }
-        Ok(outputs)
-    }
-}
-
-impl OpenTurn {
-    fn row(&self, members: &[i64]) -> Result<[Value; 7], DbErr> {
-        Ok([
-            self.turn_id.into(),
-            self.place.tenant_id.as_str().into(),
-            self.conversation_id.into(),
-            self.place.chatbot_id.as_str().into(),
-            serde_json::to_string(members).map_err(|e| DbErr::Json(e.to_string()))?.into(),
-            "asking".into(),
-            self.now.into(),
-        ])
-    }
-
-    async fn opened_before(&self, tx: &DatabaseTransaction) -> Result<Vec<i64>, DbErr> {
-        let text = format!("select {TURN} from turns where id = $1");
-        let turn = Turn::find_by_statement(sql::statement(tx, &text, [self.turn_id.into()])).one(tx).await?;
-        Ok(turn.map(|turn| turn.member_ids()).unwrap_or_default())
-    }
-}
-
-/// The threads of a group that a person has. Never from memory: a thread is shared with the number's other chatbots, and
-/// with other instances.
-async fn handed_over(tx: &DatabaseTransaction, group: &[OpenTurn]) -> Result<HashSet<i64>, DbErr> {
-    let text =
-        format!("select id from threads where hand_over_until > $1 and id {}", sql::among(tx, 2, "bigint"));
-    let now = group.iter().map(|t| t.now).max().unwrap_or_default();
-    let values = [now.into(), sql::json(group.iter().map(|t| t.thread_id))];
-    let rows = tx.query_all_raw(sql::statement(tx, &text, values)).await?;
-    rows.iter().map(|row| row.try_get("", "id")).collect()
-}
-
-/// The conversations of a group in which somebody older stands in line than those who are to have a turn.
-async fn behind(tx: &DatabaseTransaction, group: &[OpenTurn]) -> Result<HashSet<i64>, DbErr> {
-    // The embedded database has one instance, which put everybody in line itself.
-    if tx.get_database_backend() != DbBackend::Postgres {
-        return Ok(HashSet::new());
-    }
-    let text = format!(
-        "select conversation_id, min(message_id) as oldest from pending_messages where conversation_id {} \
-         group by conversation_id",
-        sql::among(tx, 1, "bigint")
-    );
-    let ids = [sql::json(group.iter().map(|t| t.conversation_id))];
-    let mut oldest: HashMap<i64, i64> = HashMap::new();
-    for row in tx.query_all_raw(sql::statement(tx, &text, ids)).await? {
-        oldest.insert(row.try_get("", "conversation_id")?, row.try_get("", "oldest")?);
-    }
-    let older = |t: &&OpenTurn| oldest.get(&t.conversation_id) < t.members.iter().min();
-    let behind = group.iter().filter(|t| oldest.contains_key(&t.conversation_id)).filter(older);
-    Ok(behind.map(|t| t.conversation_id).collect())
-}
+pub use open::{OpenTurn, Opened};
 
 /// How a turn ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,31 +48,37 @@ pub struct CloseTurn {
     pub place: Arc<Place>,
     /// In which conversation.
     pub conversation_id: i64,
+    /// Its thread.
+    pub thread_id: i64,
     /// How it ended.
     pub end: TurnEnd,
     /// Why, unless it was answered.
     pub reason: Option<String>,
     /// Calls made.
     pub attempts: i64,
-    /// What is to be sent.
+    /// What is to be sent, unless somebody took the thread meanwhile, or the customer wants silence: then the turn is
+    /// dropped.
     pub reply: Option<Reply>,
+    /// Whether a person is to have the thread after this answer.
+    pub hand_over: bool,
     /// Unix milliseconds.
     pub now: i64,
 }
 
 impl Write for CloseTurn {
-    /// `None`: somebody else has ended it; the reply was not stored.
+    /// `None`: somebody else has ended it, or it was dropped; the reply was not stored.
     type Output = Option<Enqueued>;
 
     async fn apply(tx: &DatabaseTransaction, _: i64, group: &[Self]) -> Result<Vec<Option<Enqueued>>, DbErr> {
+        let now = group.iter().map(|t| t.now).max().unwrap_or_default();
+        let silent = threads::interrupted(tx, group.iter().map(|t| t.thread_id), now).await?;
+        let silence = |t: &Self| silent.get(&t.thread_id).copied();
         let rows = group.iter().map(|t| -> [Value; 5] {
-            [
-                t.turn_id.into(),
-                t.end.as_str().into(),
-                Value::from(t.reason.clone()),
-                t.attempts.into(),
-                t.now.into(),
-            ]
+            let (end, reason) = match silence(t) {
+                Some(why) => (TurnEnd::Dropped, Some(why.to_owned())),
+                None => (t.end, t.reason.clone()),
+            };
+            [t.turn_id.into(), end.as_str().into(), reason.into(), t.attempts.into(), t.now.into()]
         });
         let (rows, values) = sql::rows(tx, rows);
         let text = format!(
@@ -201,6 +89,12 @@ impl Write for CloseTurn {
         let mut closed: HashMap<Uuid, bool> = HashMap::new();
         for row in tx.query_all_raw(sql::statement(tx, &text, values)).await? {
             closed.insert(row.try_get("", "id")?, true);
+        }
+        for t in group.iter().filter(|t| silence(t).is_some()) {
+            closed.remove(&t.turn_id);
+        }
+        for t in group.iter().filter(|t| t.hand_over && closed.contains_key(&t.turn_id)) {
+            threads::hand_over_by_responder(tx, t.thread_id, t.now).await?;
         }
         let replies: Vec<Outgoing<'_>> = group
             .iter()

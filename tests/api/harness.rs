@@ -267,7 +267,8 @@ impl Api {
         };
         let event_id = self.parts.store.door().write(accept).await.unwrap().expect("a new event");
         let end = state.map_or(End::Done, |state| End::Left(state, "as the test wishes".to_owned(), None));
-        let process = Process { event_id, appends: Vec::new(), statuses: Vec::new(), end, now };
+        let process =
+            Process { event_id, appends: Vec::new(), statuses: Vec::new(), told: Vec::new(), end, now };
         self.parts.store.stations().write(process).await.unwrap();
         event_id
     }
@@ -292,14 +293,17 @@ impl Api {
                 kind: "text".into(),
                 text: text.into(),
                 answerable: true,
+                voice: switchboard::message::Voice::Customer,
             },
             known: None,
             note,
+            control: None,
             event_id,
             now,
         };
         let appends = accounts.iter().map(append).collect();
-        let process = Process { event_id, appends, statuses: Vec::new(), end: End::Done, now };
+        let process =
+            Process { event_id, appends, statuses: Vec::new(), told: Vec::new(), end: End::Done, now };
         for appended in self.parts.store.stations().write(process).await.unwrap().into_iter().flatten() {
             self.parts.nudge(appended.conversation.id).await;
         }

@@ -2,11 +2,14 @@
 
 mod alerts;
 mod copies;
+mod business_news;
+mod conversation_control;
 mod crash;
 mod door;
 mod events_out;
 mod failing_chatbots;
 mod harness;
+mod identity;
 mod instances;
 mod keeping;
 mod main_job;

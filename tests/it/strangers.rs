@@ -138,10 +138,12 @@ on_both_databases! {
             turn_id: open.turn_id,
             place: account.place.clone(),
             conversation_id: 1,
+            thread_id: 1,
             end: TurnEnd::Dropped,
             reason: None,
             attempts: 0,
             reply: None,
+            hand_over: false,
             now,
         };
         assert!(store.stations().write(close.clone()).await.unwrap().is_some());

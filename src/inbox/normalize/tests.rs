@@ -55,6 +55,7 @@ fn a_text_message_whole() {
         kind: "text".into(),
         text: "Does it come in another color?".into(),
         answerable: true,
+        voice: Voice::Customer,
     };
     assert_eq!(inbound, expected);
 }
@@ -254,6 +255,7 @@ fn one_bad_item_spoils_no_other() {
             Item::Message(m) => format!("{} {} {} {:?}", m.wamid, m.text, m.sent_at, m.sender.name),
             Item::Status(s) => format!("{} {:?}", s.wamid, s.status),
             Item::Notice { reason } => reason.clone(),
+            other => format!("{other:?}"),
         })
         .collect();
     assert_eq!(
@@ -279,7 +281,7 @@ fn only_the_field_messages_yields_messages() {
     let value = json!({"metadata": {"phone_number_id": "1"},
         "messages": [{"from": "2", "id": "w", "type": "text", "text": {"body": "old"}}]});
     for field in
-        ["standby", "history", "smb_message_echoes", "message_echoes", "calls", "account_update", "", "neu"]
+        ["standby", "history", "smb_message_echoes", "message_echoes", "calls", "user_preferences", "", "neu"]
     {
         let items = normalize(&change(field, &value));
         assert!(matches!(&items[..], [Item::Notice { .. }]), "{field}: {items:?}");

@@ -4,6 +4,7 @@ pub mod line;
 pub mod postgres;
 pub mod process;
 pub mod receiver;
+pub mod shared;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -49,13 +50,14 @@ impl Db {
         Some(Self::Postgres(postgres::database().await?))
     }
 
-    /// The rows of `question`, which selects one column of text; past the service, in the database itself.
+    /// The rows of `question`, which selects one column of text, null as empty; past the service, in the database itself.
     pub async fn texts(&self, question: &str) -> Vec<String> {
         use sea_orm::{ConnectionTrait, Database, Statement};
         let db = Database::connect(self.url()).await.unwrap();
         let statement = Statement::from_string(db.get_database_backend(), question);
         let rows = db.query_all_raw(statement).await.unwrap();
-        let texts = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
+        let text = |row: &sea_orm::QueryResult| row.try_get_by_index::<Option<String>>(0).unwrap();
+        let texts = rows.iter().map(|row| text(row).unwrap_or_default()).collect();
         db.close().await.unwrap();
         texts
     }

@@ -1,0 +1,200 @@
+//! Customers change phones, user IDs and shapes: the talk follows the person, never the number.
+
+use serde_json::{Value, json};
+use switchboard::sandbox::webhook::Incoming;
+
+use crate::at_a_desk;
+use crate::harness::shared::Desk;
+
+const WHO: &str =
+    "select u.unique_conv_id from whatsapp_conversations u where u.phone_number_id = $number order by u.id";
+
+/// A customer's names before and after a change.
+struct Names {
+    phone: String,
+    new_phone: String,
+    user: String,
+    new_user: String,
+}
+
+impl Names {
+    fn of(desk: &Desk) -> Self {
+        let (phone, new_phone) = (desk.customer(), desk.customer());
+        let (user, new_user) = (format!("US.{phone}"), format!("US.{new_phone}"));
+        Self { phone, new_phone, user, new_user }
+    }
+}
+
+fn seconds(desk: &Desk) -> i64 {
+    desk.world.clock.now_ms() / 1000
+}
+
+fn system(desk: &Desk, more: Value) -> Value {
+    let mut message = json!({"id": format!("wamid.{}", desk.customer()), "type": "system",
+        "timestamp": seconds(desk).to_string()});
+    message.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({"messages": [message]})
+}
+
+/// Every shape in which Meta has told it: field and value, and how the customer writes afterwards.
+fn shapes(desk: &Desk, n: &Names) -> Vec<(&'static str, Value, Incoming, String)> {
+    let two = |phone: &str| Incoming::text(phone, "two").with_user_id(&n.new_user);
+    vec![]
+        .into_iter()
+        .chain([
+            (
+                "messages",
+                system(desk, json!({"from": n.phone, "from_user_id": n.new_user, "system": {"type": "user_changed_number",
+                    "body": format!("User A changed from {} to {}", n.phone, n.new_phone), "wa_id": n.new_phone,
+                    "user_id": n.new_user, "previous_user_id": n.user}})),
+                two(&n.new_phone),
+                n.new_phone.clone(),
+            ),
+            (
+                "messages",
+                system(desk, json!({"from": n.phone, "system": {"type": "user_changed_number",
+                    "body": format!("User A changed from {} to {}", n.phone, n.new_phone), "wa_id": n.new_phone}})),
+                two(&n.new_phone),
+                n.new_phone.clone(),
+            ),
+            (
+                "messages",
+                system(desk, json!({"system": {"type": "user_changed_user_id", "user_id": n.new_user,
+                    "previous_user_id": n.user}})),
+                two("0").without_phone(),
+                n.new_user.clone(),
+            ),
+            (
+                "messages",
+                system(desk, json!({"from_user_id": n.new_user, "system": {"type": "user_changed_user_id",
+                    "body": format!("User @a changed from {} to {}", n.user, n.new_user)}})),
+                two("0").without_phone(),
+                n.new_user.clone(),
+            ),
+            (
+                "user_id_update",
+                json!({"user_id_update": [{"wa_id": n.phone, "timestamp": seconds(desk),
+                    "user_id": {"previous": n.user, "current": n.new_user}}]}),
+                two(&n.phone),
+                n.phone.clone(),
+            ),
+        ])
+        .collect()
+}
+
+at_a_desk! {
+    /// Told twice, as Meta does; nobody is asked about it; afterwards the talk goes on, to the new address.
+    async fn every_shape_of_a_change_moves_the_customer(desk) {
+        for shape in 0..5 {
+            let n = Names::of(&desk);
+            desk.say(Incoming::text(&n.phone, "one").with_user_id(&n.user)).await;
+            desk.sent_are(3 * shape + 1).await;
+            let (field, value, then, address) = shapes(&desk, &n).swap_remove(shape);
+            desk.tell(field, value.clone()).await;
+            desk.tell(field, value).await;
+            desk.say(then).await;
+            let sent = desk.sent_are(3 * shape + 2).await;
+            assert_eq!(sent[3 * shape + 1].to, address, "shape {shape}");
+            let asked = desk.asked();
+            assert_eq!(asked.len(), 3 * shape + 2, "shape {shape}: nobody is asked about the change");
+            let history = asked[3 * shape + 1].history();
+            let user: Vec<&str> = history.iter().filter(|(role, _)| role == "user").map(|(_, w)| w.as_str()).collect();
+            assert_eq!((user.first(), user.last()), (Some(&"one"), Some(&"two")), "shape {shape}");
+            let client = |n: usize| asked[n].body["user"]["uniqueClientId"].clone();
+            assert_eq!(client(3 * shape), client(3 * shape + 1), "shape {shape}: the id never changes");
+
+            // Whoever has the former phone now is somebody else, by name and by history.
+            let before = desk.texts(WHO).await.len();
+            desk.say(Incoming::text(&n.phone, "I am new here").with_user_id(format!("{}N", n.user))).await;
+            desk.sent_are(3 * shape + 3).await;
+            let other = desk.asked().pop().unwrap();
+            assert_eq!(other.history().len(), 1, "shape {shape}: {:?}", other.history());
+            assert_eq!(other.body["user"]["uniqueClientId"], format!("whatsapp_{}_{}_2", n.phone, desk.chatbot));
+            assert_eq!(desk.texts(WHO).await.len(), before + 1);
+        }
+    }
+
+    /// The change comes first, then what was written before it.
+    async fn a_change_of_somebody_unknown_waits_for_them(desk) {
+        let n = Names::of(&desk);
+        desk.tell("messages", shapes(&desk, &n).swap_remove(0).1).await;
+        let late = Incoming::text(&n.phone, "written before").with_user_id(&n.user).at(seconds(&desk) - 60);
+        desk.say(late).await;
+        let sent = desk.sent_are(1).await;
+        assert_eq!(sent[0].to, n.new_phone, "the answer goes to where they are now");
+        desk.say(Incoming::text(&n.new_phone, "written after").with_user_id(&n.new_user)).await;
+        desk.sent_are(2).await;
+        let words: Vec<String> = desk.asked()[1].history().into_iter().map(|(_, words)| words).collect();
+        assert!(words.contains(&"written before".to_owned()), "{words:?}");
+        let links = "select kind || ' ' || previous from contact_renames where tenant_id = $tenant order by kind";
+        assert_eq!(desk.texts(links).await, [format!("bsuid {}", n.user), format!("wa_id {}", n.phone)]);
+    }
+
+    /// A recycled number without any user ID: what tells it is the change, and nothing else.
+    async fn a_number_that_was_given_up_brings_nobodys_history(desk) {
+        let n = Names::of(&desk);
+        desk.text(&n.phone, "my secret").await;
+        desk.sent_are(1).await;
+        desk.tell("messages", shapes(&desk, &n).swap_remove(1).1).await;
+        desk.text(&n.phone, "who am I?").await;
+        desk.sent_are(2).await;
+        let asked = desk.asked();
+        assert_eq!(asked[1].history(), [("user".to_owned(), "who am I?".to_owned())]);
+        assert_eq!(asked[1].body["user"]["uniqueClientId"], format!("whatsapp_{}_{}_2", n.phone, desk.chatbot));
+        // And the former owner is answered at the new number, with the history.
+        desk.text(&n.new_phone, "still me").await;
+        let sent = desk.sent_are(3).await;
+        assert_eq!(sent[2].to, n.new_phone);
+        assert_eq!(desk.asked()[2].history()[0].1, "my secret");
+    }
+
+    /// Chains of changes are followed, and a replay of the first does not undo the second.
+    async fn a_second_change_follows_the_first(desk) {
+        let (a, mut b) = (Names::of(&desk), Names::of(&desk));
+        (b.phone, b.user) = (a.new_phone.clone(), a.new_user.clone());
+        desk.say(Incoming::text(&a.phone, "one").with_user_id(&a.user)).await;
+        desk.sent_are(1).await;
+        let first = shapes(&desk, &a).swap_remove(0).1;
+        desk.tell("messages", first.clone()).await;
+        desk.tell("messages", shapes(&desk, &b).swap_remove(0).1).await;
+        desk.tell("messages", first).await;
+        desk.say(Incoming::text(&b.new_phone, "two").with_user_id(&b.new_user)).await;
+        let sent = desk.sent_are(2).await;
+        assert_eq!(sent[1].to, b.new_phone);
+        assert_eq!(desk.asked()[1].history()[0].1, "one");
+    }
+
+    async fn a_customer_without_a_phone_is_answered_by_user_id(desk) {
+        let id = format!("US.{}", desk.customer());
+        for message in [Incoming::text("0", "Hi").with_user_id(&id).without_phone(), Incoming::text(&id, "Again")] {
+            desk.say(message).await;
+        }
+        let sent = desk.sent_are(2).await;
+        for sent in &sent {
+            assert_eq!((sent.body["recipient"].as_str(), sent.body.get("to")), (Some(id.as_str()), None));
+        }
+        let asked = desk.asked();
+        let metadata = &asked[1].body["user"]["metadata"];
+        assert_eq!((metadata["platform"].as_str(), metadata.get("phoneNumber")), (Some("whatsapp"), None));
+        assert_eq!(asked[1].body["user"]["uniqueClientId"], format!("whatsapp_{id}_{}", desk.chatbot));
+        assert_eq!(asked[1].history()[0].1, "Hi");
+    }
+
+    async fn a_word_on_marketing_stays_with_the_customer(desk) {
+        let (anna, bert) = (desk.customer(), desk.customer());
+        let word = "select coalesce(c.marketing, '-') from contacts c join contact_aliases a on a.contact_id = c.id \
+                    where c.tenant_id = $tenant and a.kind = 'wa_id' order by c.id";
+        desk.text(&anna, "Hi").await;
+        desk.sent_are(1).await;
+        let say = |phone: &str, value: &str, at: i64| json!({"contacts": [{"wa_id": phone}], "user_preferences": [
+            {"wa_id": phone, "category": "marketing_messages", "value": value, "timestamp": at.to_string()}]});
+        desk.tell("user_preferences", say(&anna, "stop", 1_700_000_100)).await;
+        desk.texts_are(word, &["stop"]).await;
+        desk.tell("user_preferences", say(&anna, "resume", 1_700_000_050)).await;
+        desk.tell("user_preferences", say(&bert, "stop", 1_700_000_050)).await;
+        desk.texts_are(word, &["stop", "stop"]).await;
+        desk.tell("user_preferences", say(&anna, "resume", 1_700_000_200)).await;
+        desk.texts_are(word, &["resume", "stop"]).await;
+        assert!(desk.rest().await.len() == 1, "marketing is not service: nothing else changed");
+    }
+}
