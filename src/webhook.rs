@@ -37,6 +37,8 @@ const MAX_CHALLENGE: usize = 1_024;
 const READING: Duration = Duration::from_secs(10);
 /// How long finding the signer and storing may take together before Meta is asked to come again.
 const PATIENCE: Duration = Duration::from_millis(1_900);
+/// Changes of one body that are written at once.
+const PORTION: usize = 512;
 /// How long the time of a verification may take to be stored.
 const NOTING: Duration = Duration::from_secs(10);
 
@@ -228,25 +230,31 @@ impl Verified {
                 (vec![whole], Some(error.to_string()))
             }
         };
-        let rows: Vec<Accept> = changes.into_iter().map(|c| self.row(c, unreadable.clone(), now)).collect();
+        let mut changes = changes.into_iter();
         let (mut elsewhere, mut failed, mut repeated) = (false, None, Vec::new());
-        let writes = rows.iter().map(|row| door.0.store.door().try_write(row.clone()));
-        let written = join_all(writes).await;
-        for (row, written) in rows.into_iter().zip(written) {
-            // One that failed fails the body, but what is stored will not come in again.
-            let id = match written {
-                Ok(id) => id,
-                Err(error) => {
-                    failed = Some(error);
-                    continue;
+        // In portions: a body of ten thousand changes must not fill the writer's queue, which all bodies share.
+        while failed.is_none() && changes.len() > 0 {
+            let portion = changes.by_ref().take(PORTION);
+            let rows: Vec<Accept> = portion.map(|c| self.row(c, unreadable.clone(), now)).collect();
+            let writes = rows.iter().map(|row| door.0.store.door().try_write(row.clone()));
+            let written = join_all(writes).await;
+            for (row, written) in rows.into_iter().zip(written) {
+                // One that failed fails the body, but what is stored will not come in again.
+                let id = match written {
+                    Ok(id) => id,
+                    Err(error) => {
+                        failed = Some(error);
+                        continue;
+                    }
+                };
+                metrics::counter!(metric::EVENTS, "new" => if id.is_some() { "yes" } else { "no" })
+                    .increment(1);
+                match (id, door.inbox()) {
+                    (Some(id), Some(inbox)) if unreadable.is_none() => inbox.hand_on(event(id, row)),
+                    (Some(_), None) => elsewhere = true,
+                    (None, Some(_)) => repeated.push(row.digest),
+                    _ => {}
                 }
-            };
-            metrics::counter!(metric::EVENTS, "new" => if id.is_some() { "yes" } else { "no" }).increment(1);
-            match (id, door.inbox()) {
-                (Some(id), Some(inbox)) if unreadable.is_none() => inbox.hand_on(event(id, row)),
-                (Some(_), None) => elsewhere = true,
-                (None, Some(_)) => repeated.push(row.digest),
-                _ => {}
             }
         }
         // A commit whose answer was lost told nobody: it is still open, and ours. What waits in memory already is not

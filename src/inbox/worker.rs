@@ -25,6 +25,8 @@ use crate::telemetry::metric;
 
 /// Events taken at once.
 const BATCH: usize = 256;
+/// Events that wait in memory for somebody else's older one; with more, all of them wait in the database.
+const WAITING: usize = 2_048;
 /// How often the database is searched for events that nobody holds.
 const PATROL: Duration = Duration::from_secs(2);
 /// First pause before looking again whether somebody else's older event is done.
@@ -44,11 +46,10 @@ pub(super) async fn run(parts: Parts, inbox: Inbox, mut queue: mpsc::Receiver<Ev
     let (mut pause, mut looked) = (SHORTLY, Instant::now());
     loop {
         let spilled = inbox.spill().active;
-        let room = events.len() < 8 * BATCH;
         let got = tokio::select! {
             biased;
             () = parts.stop.cancelled() => break,
-            got = queue.recv_many(&mut batch, BATCH), if room && (!spilled || !queue.is_empty()) => got,
+            got = queue.recv_many(&mut batch, BATCH), if !spilled || !queue.is_empty() => got,
             () = tokio::time::sleep(pause), if !events.is_empty() => 0,
             // Work may lie in the database: at once if it spilled, else every now and then, or on news of it.
             () = patrol(spilled, &mut news), if events.is_empty() => 0,
@@ -85,6 +86,9 @@ pub(super) async fn run(parts: Parts, inbox: Inbox, mut queue: mpsc::Receiver<Ev
                     tokio::time::sleep(PAUSE).await;
                 }
             }
+        }
+        if events.len() >= WAITING {
+            put_back(&parts, &inbox, &mut events).await;
         }
         inbox.0.in_hand.store(events.len(), Ordering::Release);
         pause = if events.len() < waiting.max(1) { SHORTLY } else { (pause * 2).min(PATROL) };
@@ -130,12 +134,14 @@ async fn from_database(parts: &Parts, inbox: &Inbox, empty: bool) -> Result<Vec<
     }
     let forgotten = if empty { parts.clock.now_ms() - FORGOTTEN } else { i64::MIN };
     let events = parts.store.claim_events(BATCH as u64, forgotten).await?;
-    if events.is_empty() {
-        let mut spill = inbox.spill();
-        if spill.ids.is_empty() {
-            spill.active = false;
-        }
+    let mut spill = inbox.spill();
+    if events.len() == BATCH {
+        // There is more.
+        spill.active = true;
+    } else if events.is_empty() && spill.ids.is_empty() {
+        spill.active = false;
     }
+    drop(spill);
     Ok(events)
 }
 
@@ -261,6 +267,17 @@ fn hand_on(
             parts.conversations.hand_on(&appended, was_known, waiting);
         }
     }
+}
+
+/// Events that wait for another instance's older ones must not take the place of those that need not wait. In the
+/// database they are nobody's until their turn comes, and what comes after them waits for them there.
+async fn put_back(parts: &Parts, inbox: &Inbox, events: &mut Vec<Event>) {
+    let ids: Vec<i64> = events.iter().map(|e| e.id).collect();
+    match parts.store.release_events(&ids).await {
+        Ok(()) => events.clear(),
+        Err(error) => tracing::warn!(%error, "the inbox keeps in memory what it cannot put back"),
+    }
+    inbox.spill().active = true;
 }
 
 /// Reads an event; whatever it holds must not stop the station.

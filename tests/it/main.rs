@@ -5,6 +5,7 @@ mod copies;
 mod business_news;
 mod conversation_control;
 mod crash;
+mod crowds;
 mod door;
 mod events_out;
 mod failing_chatbots;
