@@ -4,8 +4,10 @@ mod alerts;
 mod copies;
 mod business_news;
 mod conversation_control;
+mod corpus;
 mod crash;
 mod crowds;
+mod defects;
 mod door;
 mod events_out;
 mod failing_chatbots;
@@ -21,9 +23,13 @@ mod panics;
 mod people;
 mod pg_harness;
 mod routing;
+mod scenarios;
+mod scenarios_whole;
 mod schema;
 mod statuses;
 mod strangers;
+mod traps_from_26;
+mod traps_to_25;
 mod turns;
 
 /// Makes `name::sqlite` and `name::postgres` of one test over a [`harness::Db`].

@@ -126,7 +126,8 @@ pub(super) async fn respond(state: Data<State>, request: HttpRequest, body: Byte
     let answer = state.answer(&asked.chatbot_id).await;
     let reply = || echo(&asked.chatbot_id, &asked.user.conversly_web_id, &turns);
     write(answer, &request, reply, |text, handoff| {
-        let mut body = json!({ "success": true, "response": text, "citations": [] });
+        let mut body =
+            json!({ "success": true, "response": text, "citations": ["https://example.com/manual#page=7"] });
         if handoff {
             body["action"] = "handoff".into();
         }

@@ -1,6 +1,7 @@
 //! A world for one test: a database, stand-ins of Meta and of the response API, and the service itself.
 
 pub mod line;
+pub mod log;
 pub mod postgres;
 pub mod process;
 pub mod receiver;
