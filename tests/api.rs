@@ -14,13 +14,11 @@ mod harness;
 mod integration;
 #[path = "api/messages.rs"]
 mod messages;
+#[path = "api/overview.rs"]
+mod overview;
 #[path = "api/people.rs"]
 mod people;
 #[path = "it/harness/postgres.rs"]
 mod postgres;
-#[path = "api/sign_up.rs"]
-mod sign_up;
 #[path = "api/sign_in.rs"]
 mod sign_in;
-#[path = "api/supabase.rs"]
-mod supabase;

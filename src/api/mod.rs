@@ -17,12 +17,12 @@ mod events;
 pub mod guard;
 pub mod headers;
 mod integration;
+mod overview;
 pub mod problem;
 mod responder;
 mod send;
 pub mod setup;
 mod sign_in;
-mod supabase;
 mod system;
 mod tenants;
 pub mod trace;
@@ -38,7 +38,6 @@ use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 
-use crate::auth::supabase::Supabase;
 use crate::conversation::Conversations;
 use crate::news::{News, Newsroom};
 use crate::onboarding::Onboarding;
@@ -61,8 +60,6 @@ pub struct Parts {
     pub onboarding: Onboarding,
     pub clock: Clock,
     pub people: People,
-    /// A project whose people may call with its tokens.
-    pub supabase: Option<Supabase>,
     /// The bootstrap key that opens every tenant.
     pub admin_key: Option<SecretString>,
     /// Outside production `/metrics` is open.
@@ -173,18 +170,16 @@ routes! {
         get integration::get,
         post integration::create::create,
         patch integration::change::change,
-        delete integration::remove::remove,
+        delete integration::remove,
     }
+    "/api/v1/whatsapp/integrations" { get integration::list }
     "/api/v1/whatsapp/integration/{id}" {
         get integration::get_one,
         patch integration::change::change_one,
-        delete integration::remove::remove_one,
+        delete integration::remove_one,
     }
     "/api/v1/whatsapp/integration/{id}/check" { post integration::check }
     "/api/v1/whatsapp/integration/{id}/subscribe" { post integration::subscribe }
-    "/api/v1/whatsapp/integration/{id}/register" { post integration::signup::register }
-    "/api/v1/whatsapp/integrations" { get integration::list::list }
-    "/api/v1/whatsapp/signup" { post integration::signup::sign_up }
     "/api/v1/whatsapp/send" { post send::send }
     "/api/v1/conversations" { get conversations::list }
     "/api/v1/conversations/{id}" { get conversations::one }
@@ -200,6 +195,7 @@ routes! {
     "/api/v1/events/{id}/replay" { post events::replay }
     "/api/v1/dead-letters" { get dead_letters::list }
     "/api/v1/dead-letters/retry" { post dead_letters::retry }
+    "/api/v1/overview" { get overview::get }
     "/api/v1/trace/{wamid:.+}" { get trace::one }
     "/api/v1/event-endpoints" { get event_endpoints::list, post event_endpoints::create }
     "/api/v1/event-endpoints/{id}" {
@@ -224,7 +220,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     let scheme = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("An API key of a tenant, or of the platform: that one may name the tenant it acts for in Switchboard-Tenant. Where SUPABASE_URL is set, an access token of that project too."))
+        .description(Some("An API key of a tenant, or of the platform: that one may name the tenant it acts for in Switchboard-Tenant."))
         .build();
     let words = "What `POST /api/v1/sign-in` sets. Over plain http on loopback it is called `switchboard`.";
     let cookie = ApiKeyValue::with_description("__Host-switchboard", words);

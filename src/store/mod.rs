@@ -20,6 +20,7 @@ pub mod inspect;
 pub mod instances;
 pub mod mend;
 pub mod messages;
+pub mod overview;
 pub mod people;
 pub mod replies;
 pub mod reseal;
