@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod app;
 pub mod sandbox;
+pub mod dashboard;
 pub mod webhook;
 pub mod api;
 pub mod inbox;

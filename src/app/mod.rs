@@ -16,7 +16,6 @@ use tracing_actix_web::TracingLogger;
 use url::Url;
 
 use crate::api::{self, People, Stations, headers};
-use crate::auth::supabase::Supabase;
 use crate::config::{Config, OnboardingVerify};
 use crate::graph::client::GraphClient;
 use crate::news::Newsroom;
@@ -28,7 +27,7 @@ use crate::runtime::{self, Clock, Shutdown};
 use crate::secret::Ring;
 use crate::store::{Location, MigrateError, SingleProcess, Store, StoreError, migrate_up};
 use crate::webhook::{self, Door};
-use crate::{alerts, config, telemetry};
+use crate::{alerts, config, dashboard, telemetry};
 use engine::Engine;
 
 /// How long a stop may take before what is still under way is left to the database.
@@ -175,9 +174,6 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
         onboarding: onboarding.clone(),
         clock: options.clock.clone(),
         people: People::new(config.public_url(), config.is_production(), config.server.trusted_proxy.clone()),
-        supabase: (config.supabase.supabase_url.as_deref())
-            .map(|url| Supabase::new(url, config.supabase.supabase_jwt_secret.clone(), options.clock.clone()))
-            .transpose()?,
         admin_key: config.storage.switchboard_admin_api_key.clone(),
         production: config.is_production(),
         allow_private_responders: config.allow_private_responders(),
@@ -224,7 +220,7 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
             .app_data(door.clone())
             .app_data(api.clone());
         if role != Role::Worker {
-            app = app.configure(webhook::configure);
+            app = app.configure(webhook::configure).configure(dashboard::configure);
             if let Some(more) = more {
                 app = app.configure(move |config| more(config));
             }

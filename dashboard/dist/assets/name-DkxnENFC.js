@@ -1,0 +1,1 @@
+var e=e=>e.name??(e.phone?`+${e.phone}`:null);export{e as t};

@@ -1,0 +1,144 @@
+// What went wrong, why, and another try: outgoing messages and unanswered turns, then what came in and was put aside.
+import { Box, Button, Checkbox, Group, Progress, SegmentedControl, Select, Stack, Text } from '@mantine/core';
+import { IconCircleCheck } from '@tabler/icons-react';
+import { useInfiniteQuery } from '@tanstack/react-query';
+import { useNavigate, useSearch } from '@tanstack/react-router';
+import { useState } from 'react';
+import { api } from '../../api/client';
+import type { Delivery } from '../../api/types';
+import { TROUBLE } from '../../app/attention';
+import { useMay } from '../../app/session';
+import { useSpeech } from '../../i18n';
+import { Ago, Page, State, useReason } from '../../ui/common';
+import { ErrorNote } from '../../ui/error-note';
+import { LinkAnchor } from '../../ui/links';
+import { Bones, Empty } from '../../ui/states';
+import { Incoming } from './incoming';
+import { useRetry } from './retry';
+
+/** Most failures that are looked at together. */
+const PAGE = 200;
+
+function useFailures() {
+  return useInfiniteQuery({
+    queryKey: ['deliveries', 'trouble'],
+    initialPageParam: Object.fromEntries(TROUBLE.map((status) => [status, ''])) as Record<string, string | null>,
+    queryFn: async ({ pageParam, signal }) => {
+      const pages = await Promise.all(TROUBLE.map(async (status) => {
+        const cursor = pageParam[status];
+        if (cursor === null || cursor === undefined) return { status, data: [], nextCursor: null };
+        const page = await api('get', '/api/v1/deliveries', { query: { status, limit: PAGE, cursor }, signal });
+        return { status, data: page.data, nextCursor: page.nextCursor ?? null };
+      }));
+      const data = pages.flatMap((page) => page.data).sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1));
+      return { data, cursors: Object.fromEntries(pages.map((page) => [page.status, page.nextCursor])) as Record<string, string | null> };
+    },
+    getNextPageParam: (page) => (Object.values(page.cursors).some((cursor) => cursor !== null) ? page.cursors : null),
+  });
+}
+
+function Row({ failure, chosen, onChoose, may }: { failure: Delivery; chosen: boolean; onChoose: () => void; may: boolean }) {
+  const { t } = useSpeech();
+  const reason = useReason();
+  const retry = useRetry();
+  const isTurn = failure.kind === 'turn';
+  return (
+    <Group p="sm" px="md" gap="sm" align="flex-start" wrap="nowrap">
+      {may && <Checkbox mt={3} checked={chosen} onChange={onChoose} aria-label={t('failures.choose')} />}
+      <Box flex={1} miw={0}>
+        <Group gap="xs">
+          <State of={failure.status} size="sm" />
+          <Text size="sm" fw={600}>{reason(failure.reason) ?? t('reason.none')}</Text>
+          <Text size="xs" c="dimmed"><Ago at={failure.failedAt ?? failure.createdAt} /></Text>
+        </Group>
+        <Text size="sm" lineClamp={2} mt={4} className="break" dir="auto">{isTurn ? <Text span c="dimmed" inherit>{t('failures.turn')}</Text> : failure.text}</Text>
+        {(failure.advice ?? failure.detail) && (
+          <Text size="xs" c="dimmed" mt={2} className="break">
+            {[failure.advice, failure.detail].filter(Boolean).join(' · ')}{failure.code ? ` (${t('failures.code')} ${failure.code})` : ''}
+          </Text>
+        )}
+        <Group gap="md" mt={4}>
+          <LinkAnchor to="/conversations/$id" params={{ id: failure.conversationId }} size="xs">{t('failures.conversation')}</LinkAnchor>
+          {failure.wamid && <LinkAnchor to="/trace" search={{ wamid: failure.wamid }} size="xs">{t('message.why')}</LinkAnchor>}
+          <Text size="xs" c="dimmed">{t('failures.tries', { count: failure.attempts })}</Text>
+        </Group>
+      </Box>
+      {may && (
+        <Button size="xs" variant="default" loading={retry.busy(failure.id)} onClick={() => void retry.one(failure.id, failure.status)}>{t('action.retry')}</Button>
+      )}
+    </Group>
+  );
+}
+
+function Outgoing() {
+  const { t, number } = useSpeech();
+  const reasonOf = useReason();
+  const may = useMay('agent');
+  const query = useFailures();
+  const retry = useRetry();
+  const search = useSearch({ from: '/app/failures' });
+  const navigate = useNavigate();
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const all = query.data?.pages.flatMap((page) => page.data) ?? [];
+  const counts = Map.groupBy(all, (failure) => failure.reason ?? '');
+  const rows = all.filter((failure) => !search.reason || (failure.reason ?? '') === search.reason);
+  const picked = rows.filter((failure) => chosen.has(failure.id));
+  const toggle = (id: string) => setChosen((before) => {
+    const after = new Set(before);
+    if (!after.delete(id)) after.add(id);
+    return after;
+  });
+  const many = async () => {
+    await retry.many((picked.length > 0 ? picked : rows).map(({ id, status }) => ({ id, status })));
+    setChosen(new Set());
+  };
+  if (query.isPending) return <Bones rows={6} />;
+  if (query.isError && all.length === 0) return <ErrorNote error={query.error} onRetry={() => void query.refetch()} />;
+  if (all.length === 0) return <Empty icon={<IconCircleCheck size={40} stroke={1.2} />} title={t('failures.none')} text={t('failures.noneText')} />;
+  const { progress } = retry;
+  return (
+    <Stack gap="sm">
+      <Group justify="space-between">
+        <Select
+          size="sm" w={{ base: '100%', xs: 320 }} clearable aria-label={t('failures.reason')} placeholder={t('failures.everyReason')} value={search.reason ?? null}
+          data={[...counts].map(([reason, of]) => ({ value: reason, label: `${reasonOf(reason) ?? t('reason.none')} (${number(of.length)})` }))}
+          onChange={(reason) => void navigate({ to: '/failures', search: reason ? { reason } : {}, replace: true })}
+        />
+        {may && !progress && (
+          <Button size="sm" onClick={() => void many()}>
+            {picked.length > 0 ? t('failures.retryChosen', { count: picked.length }) : t('failures.retryAll', { count: rows.length })}
+          </Button>
+        )}
+      </Group>
+      {progress && (
+        <Box className="panel" p="md" role="status">
+          <Group justify="space-between" mb={6}>
+            <Text size="sm">{t('failures.progress', { done: progress.done, of: progress.of })}</Text>
+            <Button size="compact-xs" variant="default" onClick={retry.stop}>{t('action.stop')}</Button>
+          </Group>
+          <Progress value={(100 * progress.done) / progress.of} aria-label={t('failures.progress', { done: progress.done, of: progress.of })} />
+        </Box>
+      )}
+      <Box className="panel rows">
+        {rows.map((failure) => <Row key={failure.id} failure={failure} may={may} chosen={chosen.has(failure.id)} onChoose={() => toggle(failure.id)} />)}
+      </Box>
+      {query.hasNextPage && <Button variant="subtle" loading={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>{t('action.more')}</Button>}
+    </Stack>
+  );
+}
+
+export function Failures() {
+  const { t } = useSpeech();
+  const search = useSearch({ from: '/app/failures' });
+  const navigate = useNavigate();
+  const show = search.show ?? 'out';
+  return (
+    <Page title={t('nav.failures')} text={t('failures.text')}>
+      <SegmentedControl
+        mb="md" value={show} onChange={(show) => void navigate({ to: '/failures', search: show === 'out' ? {} : { show }, replace: true })}
+        data={[{ value: 'out', label: t('failures.out') }, { value: 'in', label: t('failures.in') }]} aria-label={t('inbox.show')}
+      />
+      {show === 'in' ? <Incoming /> : <Outgoing />}
+    </Page>
+  );
+}
