@@ -20,5 +20,9 @@ mod overview;
 mod people;
 #[path = "it/harness/postgres.rs"]
 mod postgres;
+#[path = "api/sign_up.rs"]
+mod sign_up;
 #[path = "api/sign_in.rs"]
 mod sign_in;
+#[path = "api/supabase.rs"]
+mod supabase;

@@ -1,4 +1,4 @@
-//! Who calls: an API key or a browser's sign-in, read from the database for each request, so that what is taken away is
+//! Who calls: an API key, a browser's sign-in or a token of a Supabase project. Ours are read from the database for each request, so that what is taken away is
 //! gone at once on every instance.
 
 use actix_web::HttpRequest;
@@ -6,11 +6,11 @@ use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use secrecy::ExposeSecret;
 use uuid::Uuid;
 
-use super::Parts;
 use super::problem::ApiError;
+use super::{Parts, supabase};
 use crate::auth::api_key::ApiKey;
 use crate::auth::{Role, token};
-use crate::ids::TenantId;
+use crate::ids::{TenantId, UserId};
 use crate::secret;
 
 /// A sign-in that nobody used for so many milliseconds is over; and any after so many.
@@ -33,17 +33,26 @@ pub struct Credential {
     pub person: Option<Person>,
 }
 
-/// A person who signed in.
+/// A person who signed in, here or at Supabase.
 #[derive(Debug, Clone)]
 pub struct Person {
-    /// Their id.
-    pub id: Uuid,
-    /// Their e-mail address.
-    pub email: String,
+    /// Their id, as they know it.
+    pub id: String,
+    /// Their e-mail address; none for some of Supabase's.
+    pub email: Option<String>,
     /// What people call them.
-    pub name: String,
-    /// What is stored of the sign-in they use.
-    pub sign_in: String,
+    pub name: Option<String>,
+    /// Their sign-in, if it is one of ours.
+    pub sign_in: Option<SignedIn>,
+}
+
+/// One of our own sign-ins.
+#[derive(Debug, Clone)]
+pub struct SignedIn {
+    /// Whose it is.
+    pub user: Uuid,
+    /// What is stored of its token.
+    pub hash: String,
 }
 
 /// The caller's credential; `None` when there is none, or none that is good. Who sends a bearer token is not known by
@@ -71,7 +80,7 @@ async fn of_token(parts: &Parts, token: &str) -> Result<Option<Credential>, ApiE
         let actor = "platform".to_owned();
         return Ok(Some(Credential { tenant: None, role: Role::Owner, actor, person: None }));
     }
-    let Some(key) = ApiKey::parse(token) else { return Ok(None) };
+    let Some(key) = ApiKey::parse(token) else { return supabase::credential(parts, token).await };
     let row = parts.store.api_key(key.id()).await?;
     let Some(row) = row.filter(|row| key.matches(&row.secret_hash) && row.revoked_at.is_none()) else {
         return Ok(None);
@@ -101,7 +110,12 @@ async fn of_cookie(parts: &Parts, hash: &str) -> Result<Option<Credential>, ApiE
         tenant: row.tenant_id.as_deref().map(TenantId::trusted),
         role,
         actor: format!("user:{}", row.email),
-        person: Some(Person { id: row.user_id, email: row.email, name: row.name, sign_in: hash.to_owned() }),
+        person: Some(Person {
+            id: UserId(row.user_id).to_string(),
+            email: Some(row.email),
+            name: Some(row.name),
+            sign_in: Some(SignedIn { user: row.user_id, hash: hash.to_owned() }),
+        }),
     }))
 }
 

@@ -23,6 +23,7 @@ mod responder;
 mod send;
 pub mod setup;
 mod sign_in;
+mod supabase;
 mod system;
 mod tenants;
 pub mod trace;
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 
+use crate::auth::supabase::Supabase;
 use crate::conversation::Conversations;
 use crate::news::{News, Newsroom};
 use crate::onboarding::Onboarding;
@@ -60,6 +62,8 @@ pub struct Parts {
     pub onboarding: Onboarding,
     pub clock: Clock,
     pub people: People,
+    /// A project whose people may call with its tokens.
+    pub supabase: Option<Supabase>,
     /// The bootstrap key that opens every tenant.
     pub admin_key: Option<SecretString>,
     /// Outside production `/metrics` is open.
@@ -170,16 +174,18 @@ routes! {
         get integration::get,
         post integration::create::create,
         patch integration::change::change,
-        delete integration::remove,
+        delete integration::remove::remove,
     }
-    "/api/v1/whatsapp/integrations" { get integration::list }
     "/api/v1/whatsapp/integration/{id}" {
         get integration::get_one,
         patch integration::change::change_one,
-        delete integration::remove_one,
+        delete integration::remove::remove_one,
     }
     "/api/v1/whatsapp/integration/{id}/check" { post integration::check }
     "/api/v1/whatsapp/integration/{id}/subscribe" { post integration::subscribe }
+    "/api/v1/whatsapp/integration/{id}/register" { post integration::signup::register }
+    "/api/v1/whatsapp/integrations" { get integration::list::list }
+    "/api/v1/whatsapp/signup" { post integration::signup::sign_up }
     "/api/v1/whatsapp/send" { post send::send }
     "/api/v1/conversations" { get conversations::list }
     "/api/v1/conversations/{id}" { get conversations::one }
@@ -220,7 +226,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     let scheme = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("An API key of a tenant, or of the platform: that one may name the tenant it acts for in Switchboard-Tenant."))
+        .description(Some("An API key of a tenant, or of the platform: that one may name the tenant it acts for in Switchboard-Tenant. Where SUPABASE_URL is set, an access token of that project too."))
         .build();
     let words = "What `POST /api/v1/sign-in` sets. Over plain http on loopback it is called `switchboard`.";
     let cookie = ApiKeyValue::with_description("__Host-switchboard", words);

@@ -13,7 +13,7 @@ use super::Parts;
 use super::answer::{self, Answer, Success};
 use super::body::{Body, Checked, Field, Fields, any};
 use super::cookie::Cookie;
-use super::credential::{IDLE, LONGEST, Person};
+use super::credential::{IDLE, LONGEST, Person, SignedIn};
 use super::guard::{Caller, Reader};
 use super::problem::{ApiError, Code};
 use crate::auth::password::{self, Hashing};
@@ -193,7 +193,12 @@ pub(super) async fn begin(parts: &Parts, request: &HttpRequest, status: StatusCo
         actor,
         address,
         is_platform: user.tenant_id.is_none(),
-        person: Some(Person { id: user.id, email: user.email, name: user.name, sign_in }),
+        person: Some(Person {
+            id: UserId(user.id).to_string(),
+            email: Some(user.email),
+            name: Some(user.name),
+            sign_in: Some(SignedIn { user: user.id, hash: sign_in }),
+        }),
         named: false,
     };
     let mut answer = answer::success(status, "Signed in", view(parts, caller).await?)?;
@@ -247,8 +252,9 @@ pub async fn change_password(
     parts: web::Data<Parts>,
     body: Body,
 ) -> Answer {
-    let Some(person) = caller.person.clone() else {
-        return Err(ApiError::new(Code::Forbidden, "Only a person who signed in has a password."));
+    let person = caller.person.as_ref();
+    let Some((email, sign_in)) = person.and_then(|p| p.email.clone().zip(p.sign_in.clone())) else {
+        return Err(ApiError::new(Code::Forbidden, "Only a person who signed in here has a password."));
     };
     let given: NewPassword = body.read()?;
     let mut fields = Fields::default();
@@ -256,12 +262,12 @@ pub async fn change_password(
     let password = fields.required("password", given.password, good_password);
     fields.done()?;
     let current = current.unwrap_or_default().into();
-    if prove(&parts, &request, &person.email, current).await?.is_none() {
+    if prove(&parts, &request, &email, current).await?.is_none() {
         return Err(ApiError::field("currentPassword", "is not right"));
     }
     let hash = parts.people.hashing.hash(password.unwrap_or_default()).await?;
-    let line = caller.audit("user.password", &person.email, parts.clock.now_ms());
-    parts.store.set_password(person.id, &hash, &person.sign_in, &line).await?;
+    let line = caller.audit("user.password", &email, parts.clock.now_ms());
+    parts.store.set_password(sign_in.user, &hash, &sign_in.hash, &line).await?;
     answer::ok("Password changed; you are signed out elsewhere", view(&parts, caller.0).await?)
 }
 
@@ -289,10 +295,10 @@ async fn view(parts: &Parts, caller: Caller) -> Result<Me, ApiError> {
     let key = || caller.actor.trim_start_matches("key:").to_owned();
     let person = caller.person.as_ref();
     Ok(Me {
-        id: person.map_or_else(key, |person| UserId(person.id).to_string()),
+        id: person.map_or_else(key, |person| person.id.clone()),
         kind: if person.is_some() { "person" } else { "key" },
-        email: person.map(|person| person.email.clone()),
-        name: person.map(|person| person.name.clone()),
+        email: person.and_then(|person| person.email.clone()),
+        name: person.and_then(|person| person.name.clone()),
         role: caller.role,
         platform: caller.is_platform,
         tenant,

@@ -41,6 +41,8 @@ const GRACE: i64 = 5_000;
 /// How often pending accounts are checked again, and how many.
 const PENDING: Duration = Duration::from_secs(30);
 const PENDING_AT_ONCE: u64 = 20;
+/// Numbers in use whose health is asked for in one round.
+const IN_USE_AT_ONCE: u64 = 10;
 /// How long what is under way may take at the end of a life: shorter than a stop, which is to free what is left.
 const WIND_UP: Duration = Duration::from_secs(9);
 
@@ -287,7 +289,7 @@ async fn listen(store: &Store) {
     }
 }
 
-/// Asks Graph again about accounts it was not there for.
+/// Asks Graph again about accounts it was not there for, and now and then about those in use.
 pub(super) async fn activate(onboarding: Onboarding) {
     loop {
         tokio::time::sleep(PENDING).await;
@@ -295,6 +297,11 @@ pub(super) async fn activate(onboarding: Onboarding) {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "pending accounts are active now"),
             Err(error) => tracing::warn!(%error, "pending accounts could not be checked again"),
+        }
+        match onboarding.recheck_in_use(IN_USE_AT_ONCE).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "accounts work again"),
+            Err(error) => tracing::warn!(%error, "numbers in use could not be checked"),
         }
     }
 }

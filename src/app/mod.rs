@@ -16,6 +16,7 @@ use tracing_actix_web::TracingLogger;
 use url::Url;
 
 use crate::api::{self, People, Stations, headers};
+use crate::auth::supabase::Supabase;
 use crate::config::{Config, OnboardingVerify};
 use crate::graph::client::GraphClient;
 use crate::news::Newsroom;
@@ -174,6 +175,9 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
         onboarding: onboarding.clone(),
         clock: options.clock.clone(),
         people: People::new(config.public_url(), config.is_production(), config.server.trusted_proxy.clone()),
+        supabase: (config.supabase.supabase_url.as_deref())
+            .map(|url| Supabase::new(url, config.supabase.supabase_jwt_secret.clone(), options.clock.clone()))
+            .transpose()?,
         admin_key: config.storage.switchboard_admin_api_key.clone(),
         production: config.is_production(),
         allow_private_responders: config.allow_private_responders(),

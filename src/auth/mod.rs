@@ -1,7 +1,9 @@
 //! Who may do what: roles, API keys, passwords, sign-ins. What is stored where is somebody else's matter.
 
 pub mod api_key;
+pub mod jwt;
 pub mod password;
+pub mod supabase;
 pub mod throttle;
 pub mod token;
 

@@ -193,7 +193,7 @@ pub struct Sessions {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Supabase")]
 pub struct Supabase {
-    /// The project's address
+    /// The project's address; its people may then call the API with their access tokens
     #[arg(long, env, value_parser = values::base_url)]
     pub supabase_url: Option<String>,
     /// Secret its tokens are signed with, where it still signs by secret
@@ -251,6 +251,11 @@ impl Config {
         if self.operations.metrics_port.is_some_and(|port| port != 0 && port == self.server.port) {
             return Err(ConfigError::invalid("METRICS_PORT", "expected another port than PORT"));
         }
+        if self.supabase.supabase_jwt_secret.is_some() && self.supabase.supabase_url.is_none() {
+            let why =
+                "required beside SUPABASE_JWT_SECRET: it is what tells the project's tokens from others";
+            return Err(ConfigError::invalid("SUPABASE_URL", why));
+        }
         if !self.is_production() {
             return Ok(());
         }
@@ -274,7 +279,6 @@ impl Config {
         [
             ("CLIENT_ID", sessions.client_id.is_some()),
             ("WAHA_API_KEY", sessions.waha_api_key.is_some()),
-            ("SUPABASE_URL", self.supabase.supabase_url.is_some()),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", operations.otel_exporter_otlp_endpoint.is_some()),
         ]
         .into_iter()

@@ -134,6 +134,13 @@ fn production_refuses_what_development_allows() {
 }
 
 #[test]
+fn a_projects_secret_is_nothing_without_its_address() {
+    let secret = ("SUPABASE_JWT_SECRET", "the-projects-secret");
+    assert!(refused(&[secret]).starts_with("SUPABASE_URL: required beside"));
+    load(&[secret, ("SUPABASE_URL", "https://abc.supabase.co")]).unwrap();
+}
+
+#[test]
 fn the_public_address_comes_from_whoever_knows_it() {
     let url = |pairs: &[(&str, &str)]| load(pairs).unwrap().public_url();
     let (fly, render) = (("FLY_APP_NAME", "sb"), ("RENDER_EXTERNAL_URL", "https://sb.onrender.com/"));
@@ -185,6 +192,7 @@ fn debug_and_help_show_no_secret() {
         set.insert(name.clone(), value.to_owned());
     }
     assert_eq!(set.len(), 11, "{set:?}");
+    set.insert("SUPABASE_URL".to_owned(), "https://abc.supabase.co".to_owned());
     let config = Config::load(&set).unwrap();
     assert!(!format!("{config:?}").contains("canary"), "{config:?}");
     let help =

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Method, Response};
+use reqwest::{Client, Method, RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
@@ -113,13 +113,26 @@ impl GraphClient {
             let proof = signature::app_secret_proof(secret.expose_secret().as_bytes(), token.as_bytes());
             url.query_pairs_mut().append_pair("appsecret_proof", &proof);
         }
-        let mut request =
-            self.http.request(method, url).timeout(TIMEOUT).header(AUTHORIZATION, bearer(token)?);
+        let mut request = self.http.request(method, url).header(AUTHORIZATION, bearer(token)?);
         if let Some(body) = body {
             request = request.json(body);
         }
+        Self::answer(request, token).await
+    }
 
-        let response = request.send().await.map_err(lost)?;
+    /// The address of this path below the version.
+    pub(super) fn url(&self, path: &[&str]) -> Url {
+        join(self.root.clone(), path)
+    }
+
+    /// Sends a request made elsewhere, without credentials of its own.
+    pub(super) fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        self.http.request(method, url)
+    }
+
+    /// What a request is answered: JSON without an `error`. `secret` appears in no error.
+    pub(super) async fn answer(request: RequestBuilder, secret: &str) -> Result<Value, SendFailure> {
+        let response = request.timeout(TIMEOUT).send().await.map_err(lost)?;
         let status = response.status();
         let retry_after = retry_after(response.headers());
         let answer = read_capped(response).await?;
@@ -131,7 +144,7 @@ impl GraphClient {
             }
         }
         let mut error = GraphError::parse(status.as_u16(), &answer);
-        hide(&mut error, token);
+        hide(&mut error, secret);
         if !error.verdict().certainly_not_sent() {
             return Err(SendFailure::Ambiguous(error.to_string()));
         }

@@ -203,6 +203,39 @@ impl GraphClient {
         self.call(Method::POST, &path, &[], credentials, body.as_ref()).await.map(drop)
     }
 
+    /// Takes the token's app off the WABA: its webhooks come here no longer.
+    pub async fn unsubscribe(&self, waba_id: &str, credentials: &Credentials) -> Result<(), SendFailure> {
+        self.call(Method::DELETE, &[waba_id, "subscribed_apps"], &[], credentials, None).await.map(drop)
+    }
+
+    /// Registers a number for the Cloud API with its two-step PIN of six digits. Meta allows ten tries in 72 hours.
+    pub async fn register(
+        &self,
+        phone_number_id: &str,
+        credentials: &Credentials,
+        pin: &str,
+    ) -> Result<(), SendFailure> {
+        let body = json!({"messaging_product": "whatsapp", "pin": pin});
+        self.call(Method::POST, &[phone_number_id, "register"], &[], credentials, Some(&body)).await.map(drop)
+    }
+
+    /// The business token for the code of an Embedded Signup, which lives for 30 seconds and works once.
+    pub async fn exchange_code(
+        &self,
+        code: &SecretString,
+        app_id: &str,
+        app_secret: &SecretString,
+    ) -> Result<SecretString, SendFailure> {
+        let mut url = self.url(&["oauth", "access_token"]);
+        url.query_pairs_mut()
+            .append_pair("client_id", app_id)
+            .append_pair("client_secret", app_secret.expose_secret())
+            .append_pair("code", code.expose_secret());
+        let answer = Self::answer(self.request(Method::GET, url), code.expose_secret()).await?;
+        let token = text(&answer["access_token"]);
+        token.map(Into::into).ok_or_else(|| SendFailure::Ambiguous("success without a token".to_owned()))
+    }
+
     /// What Graph knows of `token`. Works only for tokens of the app `app_id` whose secret is given. Meta takes
     /// the examined token as a query parameter and in no other way.
     pub async fn debug_token(

@@ -19,6 +19,8 @@ pub use verify::{Check, Outcome, Report, Request, Verdict, verify};
 
 /// How far back parked events are still worth answering, in milliseconds.
 const WINDOW: i64 = 86_400_000;
+/// How often Graph is asked about a number in use, in milliseconds. Four calls each.
+const HEALTH_PERIOD: i64 = 6 * 3_600_000;
 /// Who stands in the audit log for what is done unasked.
 const ACTOR: &str = "onboarding";
 /// `status_reason` of an account whose number was confirmed for another tenant.
@@ -109,6 +111,8 @@ impl Onboarding {
         let in_use = ["active", "restricted"].contains(&before.as_str());
         report.note(&mut now, self.clock.now_ms());
         match &report.verdict {
+            // What Meta restricted stays so until the number can send again.
+            Verdict::Confirmed { .. } if before == "restricted" && !report.can_send() => {}
             Verdict::Confirmed { .. } if before != "inactive" => {
                 now.status = "active".to_owned();
                 now.status_reason = None;
@@ -150,10 +154,27 @@ impl Onboarding {
     /// # Errors
     /// From the database; what was checked before stays checked.
     pub async fn recheck_pending(&self, limit: u64) -> Result<usize, StoreError> {
+        let pending = self.store.pending_accounts(limit).await?;
+        self.recheck_each(&pending).await
+    }
+
+    /// Asks about numbers in use that were not asked about for six hours: at most `limit` at once. One whose token died
+    /// unnoticed says so before a customer finds out; one that works again is active again.
+    ///
+    /// # Errors
+    /// From the database; what was checked before stays checked.
+    pub async fn recheck_in_use(&self, limit: u64) -> Result<usize, StoreError> {
+        let since = self.clock.now_ms() - HEALTH_PERIOD;
+        let due = self.store.unchecked_accounts(since, limit).await?;
+        self.recheck_each(&due).await
+    }
+
+    async fn recheck_each(&self, accounts: &[Account]) -> Result<usize, StoreError> {
         let mut activated = 0;
-        for account in self.store.pending_accounts(limit).await? {
-            let (now, report) = self.recheck(&account).await?;
-            activated += usize::from(now.status == "active");
+        for account in accounts {
+            let before = account.status.as_str();
+            let (now, report) = self.recheck(account).await?;
+            activated += usize::from(before != "active" && now.status == "active");
             if matches!(report.verdict, Verdict::Unreachable) {
                 break; // the next one would wait for the same
             }

@@ -88,6 +88,11 @@ impl Report {
         Self { checks: checks.0, verdict: Verdict::Confirmed { display_phone_number } }
     }
 
+    /// Whether Meta says that the number can send.
+    pub fn can_send(&self) -> bool {
+        self.checks.iter().any(|check| check.name == "connected" && check.status == Outcome::Ok)
+    }
+
     /// Writes it into the account it is about.
     pub fn note(&self, account: &mut Account, now: i64) {
         account.checks = serde_json::to_string(&self.checks).ok();

@@ -7,12 +7,13 @@ mod faults;
 mod manage;
 mod messages;
 mod routes;
+mod signup;
 mod state;
 mod statuses;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::web;
 
@@ -85,6 +86,12 @@ impl GraphStandIn {
     /// Makes a number known (or replaces what is known of it), with its WABA and the tokens it accepts.
     pub fn register(&self, number: Number) {
         lock(&self.state.known).register(number);
+    }
+
+    /// Makes a code as Embedded Signup's pop-up does: it yields this token, once, for 30 seconds.
+    pub fn issue_code(&self, code: &str, token: &str) {
+        let until = Instant::now() + Duration::from_secs(30);
+        lock(&self.state.known).codes.insert(code.to_owned(), (token.to_owned(), until));
     }
 
     /// From now on this token is answered with code 190, as after a password change at Meta.

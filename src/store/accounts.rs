@@ -154,15 +154,24 @@ impl Store {
         self.find_accounts(which, values).await
     }
 
-    /// A page of a tenant's accounts that are not deleted, by id, after `after`.
-    pub async fn account_page(
+    /// A page of a tenant's accounts that are not deleted, the oldest first.
+    pub async fn accounts_page(
         &self,
         tenant: &str,
         after: i64,
         limit: u64,
     ) -> Result<Vec<Account>, StoreError> {
-        let which = format!("tenant_id = $1 and deleted_at is null and id > $2 order by id limit {limit}");
+        let which = format!("tenant_id = $1 and id > $2 and deleted_at is null order by id limit {limit}");
         self.find_accounts(&which, [tenant.into(), after.into()]).await
+    }
+
+    /// Official numbers in use that Graph was not asked about since, the longest ago first.
+    pub async fn unchecked_accounts(&self, since: i64, limit: u64) -> Result<Vec<Account>, StoreError> {
+        let which = format!(
+            "deleted_at is null and transport = 'cloud' and status in ('active', 'restricted', 'token_invalid') \
+             and (checked_at is null or checked_at < $1) order by checked_at nulls first limit {limit}"
+        );
+        self.find_accounts(&which, [since.into()]).await
     }
 
     /// Accounts that wait for Graph to confirm them.

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use switchboard::api::{self, Parts, People, Stations, headers};
 use switchboard::auth::Role;
 use switchboard::auth::api_key::ApiKey;
+use switchboard::auth::supabase::Supabase;
 use switchboard::conversation::Conversations;
 use switchboard::graph::client::GraphClient;
 use switchboard::ids::TenantId;
@@ -63,8 +64,12 @@ pub struct Options {
     pub production: bool,
     /// Another database than a temporary file.
     pub database: Option<Location>,
+    /// A Supabase project: its address, and its secret if it has one.
+    pub supabase: Option<(String, Option<String>)>,
     /// Another time than the machine's.
     pub clock: Option<Clock>,
+    /// Whether the server has an app of its own at Meta: the stand-in's.
+    pub app: bool,
 }
 
 impl Api {
@@ -117,7 +122,7 @@ impl Api {
                 graph,
                 clock: clock.clone(),
                 verify: !options.unverified,
-                app: None,
+                app: options.app.then(|| ("1000000000000001".to_owned(), "the-apps-own-secret".into())),
                 webhook_url: Some(WEBHOOK.to_owned()),
             },
             store,
@@ -130,6 +135,9 @@ impl Api {
                 options.production,
                 switchboard::config::TrustedProxy::None,
             ),
+            supabase: options
+                .supabase
+                .map(|(url, secret)| Supabase::new(&url, secret.map(Into::into), clock.clone()).unwrap()),
             admin_key: Some(ADMIN.into()),
             production: options.production,
             allow_private_responders: !options.production,

@@ -65,6 +65,24 @@ pub struct NewIntegration {
     #[serde(default)]
     #[schema(value_type = Option<Mode>)]
     mode: Field<Mode>,
+    /// Only checks: nothing is stored, and the answer says what would have been. False unless given.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    dry_run: Field<bool>,
+}
+
+/// A number for a chatbot, read and found well-formed.
+pub(super) struct Draft {
+    pub(super) chatbot_id: ChatbotId,
+    pub(super) phone_number_id: String,
+    pub(super) access_token: String,
+    pub(super) verify_token: String,
+    pub(super) business_account_id: String,
+    pub(super) webhook_url: Option<String>,
+    pub(super) app_secret: Option<String>,
+    pub(super) api_key: Option<String>,
+    pub(super) display_phone_number: Option<String>,
+    pub(super) mode: Mode,
 }
 
 /// Brings a number to a chatbot: checked with Graph, active at once when it confirms, `pending` while it does not
@@ -87,6 +105,7 @@ pub async fn create(caller: Manager, parts: web::Data<Parts>, body: Body) -> Ans
     let shown =
         fields.optional("displayPhoneNumber", new.display_phone_number, display_phone_number).flatten();
     let mode = fields.given("mode", new.mode, any).unwrap_or(Mode::All);
+    let dry_run = fields.given("dryRun", new.dry_run, any).unwrap_or(false);
     let pair = match (&chatbot_id, &phone_number_id) {
         (Some(chatbot), Some(number)) => pair(&caller, &parts, chatbot.as_str(), number).await?,
         _ => None,
@@ -100,23 +119,52 @@ pub async fn create(caller: Manager, parts: web::Data<Parts>, body: Body) -> Ans
         return Err(ApiError::new(Code::Internal, "A missing field went unnoticed."));
     };
 
+    let draft = Draft {
+        chatbot_id,
+        phone_number_id,
+        access_token,
+        verify_token,
+        business_account_id: waba,
+        webhook_url,
+        app_secret,
+        api_key,
+        display_phone_number: shown,
+        mode,
+    };
+    if pair.as_ref().is_some_and(|row| row.deleted_at.is_none()) {
+        return Err(ApiError::new(Code::Exists, "This chatbot has this number already."));
+    }
+    let (message, account) = onboard(&caller, &parts, draft, pair, dry_run).await?;
+    let status = if dry_run { StatusCode::OK } else { StatusCode::CREATED };
+    answer::success(status, message, view(&parts, account))
+}
+
+/// Asks Graph, and stores the account as it follows. A deleted `pair` comes back to its row: with it its conversations,
+/// and what was answered already.
+pub(super) async fn onboard(
+    caller: &Caller,
+    parts: &Parts,
+    draft: Draft,
+    pair: Option<Account>,
+    dry_run: bool,
+) -> Result<(&'static str, Account), ApiError> {
     let now = parts.clock.now_ms();
-    let chatbot = chatbot(&caller, &parts, chatbot_id.as_str(), api_key, now).await?;
+    let chatbot = chatbot(caller, parts, draft.chatbot_id.as_str(), draft.api_key, now).await?;
     let mut account = Account {
         id: 0,
         tenant_id: caller.tenant.to_string(),
         transport: "cloud".to_owned(),
-        chatbot_id: chatbot_id.to_string(),
-        phone_number_id,
-        business_account_id: waba,
-        display_phone_number: shown,
-        webhook_url,
-        verify_token_hash: parts.ring.keyed_hash(VERIFY_TOKEN, &verify_token),
+        chatbot_id: draft.chatbot_id.to_string(),
+        phone_number_id: draft.phone_number_id,
+        business_account_id: draft.business_account_id,
+        display_phone_number: draft.display_phone_number,
+        webhook_url: draft.webhook_url,
+        verify_token_hash: parts.ring.keyed_hash(VERIFY_TOKEN, &draft.verify_token),
         verify_token: String::new(),
         access_token: String::new(),
         app_secret: None,
         previous_app_secret: None,
-        mode: mode.as_str().to_owned(),
+        mode: draft.mode.as_str().to_owned(),
         status: "pending".to_owned(),
         status_reason: None,
         verified_at: None,
@@ -128,19 +176,14 @@ pub async fn create(caller: Manager, parts: web::Data<Parts>, body: Body) -> Ans
     };
     let seal = |value: &str, column| parts.ring.seal(value, &sealed_place(&account, column));
     let sealed = (
-        seal(&verify_token, "verify_token"),
-        seal(&access_token, "access_token"),
-        app_secret.map(|secret| seal(&secret, "app_secret")),
+        seal(&draft.verify_token, "verify_token"),
+        seal(&draft.access_token, "access_token"),
+        draft.app_secret.map(|secret| seal(&secret, "app_secret")),
     );
     (account.verify_token, account.access_token, account.app_secret) = sealed;
-
-    if pair.is_some_and(|row| row.deleted_at.is_none()) {
-        return Err(ApiError::new(Code::Exists, "This chatbot has this number already."));
-    }
-    // A deleted pair comes back to its row: with it its conversations, and what was answered already.
-    account.id = same;
-    number_is_free(&parts, &account).await?;
-    one_primary(&parts, &account).await?;
+    account.id = pair.map_or(0, |row| row.id);
+    number_is_free(parts, &account).await?;
+    one_primary(parts, &account).await?;
 
     let report = parts.onboarding.ask(&account, &parts.onboarding.credentials(&account)?).await;
     report.note(&mut account, now);
@@ -158,18 +201,21 @@ pub async fn create(caller: Manager, parts: web::Data<Parts>, body: Body) -> Ans
             ("Integration created", Some(Onboarding::claim(&account)))
         }
     };
+    if dry_run {
+        return Ok(("Only checked: nothing was stored", account));
+    }
     let target = format!("{}/{}", account.chatbot_id, account.phone_number_id);
     let line = caller.audit("integration.create", &target, now);
     match parts.store.save_account(&account, chatbot.as_ref(), claim.as_ref(), &line).await {
         Ok(id) => account.id = id,
-        Err(error) => return Err(lost_race(&parts, &account, error).await),
+        Err(error) => return Err(lost_race(parts, &account, error).await),
     }
     parts.onboarding.changed(&account, account.status == "active").await?;
-    answer::success(StatusCode::CREATED, message, view(&parts, account))
+    Ok((message, account))
 }
 
 /// The row of this chatbot and number, if the caller ever had one.
-async fn pair(
+pub(super) async fn pair(
     caller: &Caller,
     parts: &Parts,
     chatbot: &str,

@@ -2,6 +2,9 @@
 
 pub mod change;
 pub mod create;
+pub mod list;
+pub mod remove;
+pub mod signup;
 
 use actix_web::{HttpResponse, web};
 use secrecy::ExposeSecret;
@@ -9,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Parts;
-use super::answer::{self, Answer, Listing, Page, Success, Time};
+use super::answer::{self, Answer, Success, Time};
 use super::body::{Body, Checked, Field, Fields, any, text};
 use super::guard::{Caller, Manager, Reader};
 use super::problem::{ApiError, Code};
@@ -133,16 +136,6 @@ pub(super) async fn of_chatbot(
     meant(caller, parts, &which).await?.ok_or_else(|| ApiError::not_found("chatbot with a number"))
 }
 
-/// Lists the tenant's integrations, by id.
-#[utoipa::path(get, path = "/api/v1/whatsapp/integrations", tag = "integrations", params(Page),
-    responses((status = 200, body = Listing<IntegrationView>)))]
-pub async fn list(caller: Reader, parts: web::Data<Parts>, page: web::Query<Page>) -> Answer {
-    let slice = page.slice::<i64>()?;
-    let rows =
-        parts.store.account_page(caller.tenant.as_str(), slice.after.unwrap_or(0), slice.fetch()).await?;
-    slice.answer(rows, |row| row.id, |row| view(&parts, row))
-}
-
 /// An integration, by its chatbot. None, unknown or another tenant's: `success` false and no data, alike.
 #[utoipa::path(get, path = "/api/v1/whatsapp/integration", tag = "integrations", params(Which),
     responses((status = 200, body = Success<Option<IntegrationView>>)))]
@@ -166,34 +159,6 @@ fn show(parts: &Parts, found: Option<Account>) -> Answer {
             data: None,
         })),
     }
-}
-
-/// Takes a number from a chatbot: it stops routing at once. Everything said stays readable, and the same pair may
-/// come back.
-#[utoipa::path(delete, path = "/api/v1/whatsapp/integration", tag = "integrations", params(Which),
-    responses((status = 200, body = Success<IntegrationView>)))]
-pub async fn remove(caller: Manager, parts: web::Data<Parts>, which: web::Query<Which>) -> Answer {
-    let account = meant(&caller, &parts, &which).await?.ok_or_else(missing)?;
-    put_away(&caller, &parts, account).await
-}
-
-/// The same, by id.
-#[utoipa::path(delete, path = "/api/v1/whatsapp/integration/{id}", tag = "integrations", params(("id" = String, Path)),
-    responses((status = 200, body = Success<IntegrationView>)))]
-pub async fn remove_one(caller: Manager, parts: web::Data<Parts>, id: web::Path<String>) -> Answer {
-    let account = by_id(&caller, &parts, &id).await?.ok_or_else(missing)?;
-    put_away(&caller, &parts, account).await
-}
-
-async fn put_away(caller: &Caller, parts: &Parts, mut account: Account) -> Answer {
-    let now = parts.clock.now_ms();
-    account.deleted_at = Some(now);
-    account.updated_at = now;
-    let target = AccountId(account.id).to_string();
-    parts.store.save_account(&account, None, None, &caller.audit("integration.delete", &target, now)).await?;
-    parts.store.free_number(&account.phone_number_id).await?;
-    parts.routing.changed(&account.phone_number_id).await;
-    answer::ok("Integration deleted", view(parts, account))
 }
 
 /// Asks Graph again. What is confirmed becomes active, unless somebody switched it off.

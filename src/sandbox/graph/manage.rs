@@ -11,7 +11,7 @@ use super::{Call, Number, Subscription};
 use crate::sandbox::{http_client, lock};
 
 /// The app every token belongs to.
-const APP_ID: &str = "1000000000000001";
+pub(super) const APP_ID: &str = "1000000000000001";
 const APP_NAME: &str = "Switchboard sandbox";
 
 #[derive(Deserialize)]
@@ -59,7 +59,7 @@ fn describe(number: &Number) -> Value {
 }
 
 /// `work` for the bearer of a token, in the manner of the fault that is due.
-async fn manage(
+pub(super) async fn manage(
     state: &State,
     request: &HttpRequest,
     id: &str,

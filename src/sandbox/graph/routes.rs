@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
 use super::state::{Denied, State};
-use super::{Call, Fault, faults, manage, messages};
+use super::{Call, Fault, faults, manage, messages, signup};
 use crate::sandbox::lock;
 use crate::sandbox::server::hang_up;
 
@@ -16,6 +16,8 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
     config.service(
         web::scope(r"/v{version:\d+\.\d+}")
             .route("/{id}/messages", web::post().to(messages::post))
+            .route("/oauth/access_token", web::get().to(signup::access_token))
+            .route("/{id}/register", web::post().to(signup::register))
             .route("/debug_token", web::get().to(manage::debug_token))
             .route("/{id}/phone_numbers", web::get().to(manage::phone_numbers))
             .service(

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::time::Instant;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -39,6 +40,11 @@ impl Number {
             tokens: Vec::new(),
             override_url: None,
         }
+    }
+
+    /// Not yet registered for the Cloud API.
+    pub fn pending(self) -> Self {
+        Self { status: "PENDING".to_owned(), ..self }
     }
 
     /// Of this WABA.
@@ -147,6 +153,8 @@ pub(super) struct Known {
     numbers: HashMap<String, Number>,
     pub(super) subscriptions: HashMap<String, Subscription>,
     pub(super) revoked: HashSet<String>,
+    /// Codes of sign-ups: the token each yields, and until when.
+    pub(super) codes: HashMap<String, (String, Instant)>,
 }
 
 /// Why a call is turned away.
