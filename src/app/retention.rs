@@ -39,6 +39,7 @@ async fn once(store: &Store, now: i64, days: Option<u32>) -> Result<u64, StoreEr
     gone += all(Uuid::nil(), |after| store.expire_turns(before, after, PIECE)).await?;
     gone += all(0, |after| store.expire_events(before, after, PIECE)).await?;
     gone += all(0, |after| store.expire_conversations(before, after, PIECE)).await?;
+    gone += store.expire_news(before).await?;
     Ok(gone)
 }
 

@@ -136,7 +136,12 @@ impl Store {
         let text = "delete from threads where opted_out_at is null and not exists \
                     (select 1 from whatsapp_conversations c where c.thread_id = threads.id) and id";
         remove(&tx, text, &threads).await?;
-        let alone = |column| format!("not exists (select 1 from threads t where t.contact_id = {column})");
+        let alone = |column| {
+            format!(
+                "not exists (select 1 from threads t where t.contact_id = {column}) \
+                 and not exists (select 1 from contacts c where c.id = {column} and c.marketing = 'stop')"
+            )
+        };
         let text = format!(
             "delete from contact_aliases where {} and contact_id",
             alone("contact_aliases.contact_id")
@@ -146,6 +151,20 @@ impl Store {
         remove(&tx, &text, &contacts).await?;
         tx.commit().await?;
         Ok(Piece { gone: gone.len() as u64, last: ids.last().copied() })
+    }
+}
+
+impl Store {
+    /// What Meta told before `before`: whoever comes with a name of that time is not known by it any more.
+    pub async fn expire_news(&self, before: i64) -> Result<u64, StoreError> {
+        let tx = self.begin().await?;
+        let mut gone = 0;
+        for table in ["contact_renames", "account_events"] {
+            let text = format!("delete from {table} where at < $1");
+            gone += tx.execute_raw(sql::statement(&tx, &text, [before.into()])).await?.rows_affected();
+        }
+        tx.commit().await?;
+        Ok(gone)
     }
 }
 
