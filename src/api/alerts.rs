@@ -15,8 +15,8 @@ use crate::store::alerts::AlertRow;
 #[serde(rename_all = "camelCase")]
 pub struct AlertView {
     id: AlertId,
-    /// `account_token_invalid`, `account_restricted`, `secret_binding_refused`, `signatures_refused`, `work_waits`,
-    /// `deliveries_unknown`, `deliveries_dead`, `turns_dead` or `endpoint_disabled`.
+    /// `account_token_invalid`, `account_restricted`, `business_news`, `secret_binding_refused`, `signatures_refused`,
+    /// `work_waits`, `deliveries_unknown`, `deliveries_dead`, `turns_dead` or `endpoint_disabled`.
     kind: String,
     /// One or two sentences for people.
     text: String,

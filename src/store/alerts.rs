@@ -20,6 +20,8 @@ pub enum Kind {
     AccountTokenInvalid,
     /// Meta restricts an account.
     AccountRestricted,
+    /// Meta tells of a business account what its people should know.
+    BusinessNews,
     /// Somebody's app speaks for a number that is not theirs.
     SecretBindingRefused,
     /// Many bodies with a wrong signature.
@@ -52,6 +54,7 @@ impl Kind {
         match self {
             Self::AccountTokenInvalid => "account_token_invalid",
             Self::AccountRestricted => "account_restricted",
+            Self::BusinessNews => "business_news",
             Self::SecretBindingRefused => "secret_binding_refused",
             Self::SignaturesRefused => "signatures_refused",
             Self::WorkWaits => "work_waits",

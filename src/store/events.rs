@@ -147,6 +147,8 @@ impl Write for Process {
         group: &[Self],
         outputs: &[Self::Output],
     ) -> Result<(), DbErr> {
+        let since = group.iter().map(|p| p.now).min().unwrap_or_default();
+        told::tell(tx, listeners, group.iter().flat_map(|p| &p.told), since).await?;
         telling::processed(tx, listeners, group, outputs).await
     }
 }

@@ -27,7 +27,8 @@ pub(super) async fn processed(
     let appended = group.iter().flat_map(|p| &p.appends).zip(outputs.iter().flatten());
     let events = appended.filter_map(|(append, appended)| {
         let (tenant, appended) = (append.place.tenant_id.as_str(), appended.as_ref()?);
-        listeners.wants(tenant, KIND).then(|| Told {
+        let wanted = append.message.voice.is_customer() && listeners.wants(tenant, KIND);
+        wanted.then(|| Told {
             tenant,
             conversation: Some(appended.conversation.id),
             kind: KIND,
@@ -252,22 +253,39 @@ pub(super) async fn account(
     before: Option<Standing>,
     now: i64,
 ) -> Result<(), DbErr> {
-    const KIND: EventType = EventType::AccountStatus;
     let Some(a) = standing(tx, id).await? else { return Ok(()) };
     if before.is_some_and(|before| before.word() == a.word()) {
         return Ok(());
     }
-    if listeners.wants(&a.tenant_id, KIND) {
-        let data = json!({
-            "accountId": AccountId(id),
-            "chatbotId": a.chatbot_id,
-            "phoneNumberId": a.phone_number_id,
-            "status": a.word(),
-            "reason": a.status_reason,
-        });
-        tell(tx, listeners, [Told { tenant: &a.tenant_id, conversation: None, kind: KIND, data, now }])
-            .await?;
+    account_event(tx, listeners, id, now).await?;
+    account_alert(tx, id, now).await
+}
+
+/// `account.status`, as the account stands now.
+pub(super) async fn account_event(
+    tx: &DatabaseTransaction,
+    listeners: &Listeners,
+    id: i64,
+    now: i64,
+) -> Result<(), DbErr> {
+    const KIND: EventType = EventType::AccountStatus;
+    let Some(a) = standing(tx, id).await? else { return Ok(()) };
+    if !listeners.wants(&a.tenant_id, KIND) {
+        return Ok(());
     }
+    let data = json!({
+        "accountId": AccountId(id),
+        "chatbotId": a.chatbot_id,
+        "phoneNumberId": a.phone_number_id,
+        "status": a.word(),
+        "reason": a.status_reason,
+    });
+    tell(tx, listeners, [Told { tenant: &a.tenant_id, conversation: None, kind: KIND, data, now }]).await
+}
+
+/// An alert, if the account stands where it needs its people.
+pub(super) async fn account_alert(tx: &DatabaseTransaction, id: i64, now: i64) -> Result<(), DbErr> {
+    let Some(a) = standing(tx, id).await? else { return Ok(()) };
     let (kind, words) = match a.word() {
         "token_invalid" => (
             Kind::AccountTokenInvalid,

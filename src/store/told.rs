@@ -3,10 +3,12 @@
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Value};
 
+use super::alerts::{self, Alert, Kind};
 use super::contacts::{self, Scope};
-use super::sql;
+use super::event_endpoints::Listeners;
 use super::threads::{self, CONTROL_TAKEN, Control};
-use crate::message::{BusinessNews, Consent, Effect, NumberNews, Rename, Routed, TemplateNews};
+use super::{sql, telling};
+use crate::message::{BusinessNews, Consent, Effect, NumberNews, Rename, Routed, Severity, TemplateNews};
 
 /// One thing told.
 #[derive(Debug, Clone)]
@@ -108,10 +110,42 @@ pub(super) async fn apply(
                 event_id.into(),
                 (*at).into(),
             ];
-            tx.execute_raw(sql::statement(tx, text, values)).await?;
-            Ok(())
+            if tx.execute_raw(sql::statement(tx, text, values)).await?.rows_affected() == 0
+                || news.severity == Severity::Info
+                || action == Some("restricted")
+            {
+                return Ok(());
+            }
+            let (business, event) = (&news.business_account_id, &news.event);
+            let subject = format!("{business} {event}");
+            let words = format!("Meta tells of the business account {business}: {event} ({field}).");
+            let alert = Alert::new(Kind::BusinessNews, &subject, words, now);
+            alerts::raise(tx, &Alert { tenant: Some(tenant_id), ..alert }).await
         }
     }
+}
+
+/// Tells tenants' own systems of the accounts that have another status by these, told since `since`.
+pub(super) async fn tell<'a>(
+    tx: &DatabaseTransaction,
+    listeners: &Listeners,
+    told: impl Iterator<Item = &'a Told>,
+    since: i64,
+) -> Result<(), DbErr> {
+    let about_accounts = told.filter_map(|told| match told {
+        Told::Business { accounts, news, .. } if news.effect.is_about_accounts() => Some(accounts),
+        _ => None,
+    });
+    let accounts: Vec<i64> = about_accounts.flatten().copied().collect();
+    if accounts.is_empty() {
+        return Ok(());
+    }
+    let among = sql::among(tx, 2, "bigint");
+    let text = format!("select id from whatsapp_accounts where updated_at >= $1 and id {among}");
+    for row in tx.query_all_raw(sql::statement(tx, &text, [since.into(), sql::json(accounts)])).await? {
+        telling::account_event(tx, listeners, row.try_get("", "id")?, since).await?;
+    }
+    Ok(())
 }
 
 /// Gives accounts a status, where `from` holds; the status, if any account got it.
@@ -125,13 +159,16 @@ async fn set(
 ) -> Result<Option<&'static str>, DbErr> {
     let text = format!(
         "update whatsapp_accounts set status = $1, status_reason = $2, checked_at = null, updated_at = $3 \
-         where deleted_at is null and {from} and id in ({})",
+         where deleted_at is null and {from} and id in ({}) returning id",
         sql::list(4, accounts.len())
     );
     let first: [Value; 3] = [status.into(), reason.into(), now.into()];
     let values = first.into_iter().chain(accounts.iter().map(|id| (*id).into()));
-    let done = tx.execute_raw(sql::statement(tx, &text, values)).await?;
-    Ok((done.rows_affected() > 0).then_some(status))
+    let changed = tx.query_all_raw(sql::statement(tx, &text, values)).await?;
+    for row in &changed {
+        telling::account_alert(tx, row.try_get("", "id")?, now).await?;
+    }
+    Ok((!changed.is_empty()).then_some(status))
 }
 
 async fn template_news(

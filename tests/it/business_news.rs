@@ -100,6 +100,25 @@ at_a_desk! {
         desk.texts_are(&status, &["active", "inactive"]).await;
     }
 
+    /// People and the tenant's own systems hear of what happened to an account.
+    async fn a_switched_off_account_is_told_of(desk) {
+        let receiver = crate::harness::receiver::Receiver::start();
+        desk.api_with("POST", "/api/v1/event-endpoints", json!({"url": receiver.url, "types": ["account.status", "message.received"]})).await;
+        let echo = json!({"message_echoes": [{"to": desk.customer(), "id": format!("w{}", desk.number), "timestamp": "1700000000",
+            "type": "text", "text": {"body": "Not a customer's"}}]});
+        desk.tell("smb_message_echoes", echo).await;
+        desk.tell_of(&desk.waba(), "account_update", &json!({"event": "ACCOUNT_RESTRICTION"})).await;
+        desk.texts_are(STATUS, &["restricted account_restricted"]).await;
+        desk.tell_of(&desk.waba(), "account_update", &json!({"event": "ACCOUNT_DELETED"})).await;
+        let told: Vec<Value> = receiver.wait_for(2).await.iter().map(|call| call.json()["data"].clone()).collect();
+        let told: Vec<(&str, &str)> = told.iter().map(|d| (d["status"].as_str().unwrap(), d["reason"].as_str().unwrap())).collect();
+        assert_eq!(told, [("restricted", "account_restricted"), ("inactive", "account_deleted")]);
+        let alerts = desk.api("GET", "/api/v1/alerts").await;
+        let mut kinds: Vec<&str> = alerts["data"].as_array().unwrap().iter().map(|a| a["kind"].as_str().unwrap()).collect();
+        kinds.sort_unstable();
+        assert_eq!(kinds, ["account_restricted", "business_news"]);
+    }
+
     async fn templates_are_known_by_name_and_language(desk) {
         let template = |more: Value| {
             let mut value = json!({"message_template_id": 77, "message_template_name": "order_sent",
