@@ -148,6 +148,29 @@ at_a_desk! {
         assert_eq!(desk.asked()[2].history()[0].1, "my secret");
     }
 
+    /// A phone is given to somebody else: nothing that is meant for the former owner goes there, whatever is still known
+    /// of them.
+    async fn nobody_is_written_to_at_a_phone_they_gave_up(desk) {
+        let addresses = "select recipient from whatsapp_conversations where phone_number_id = $number order by id";
+        let (known, unknown) = (desk.customer(), desk.customer());
+        desk.say(Incoming::text(&known, "one").with_user_id("US.former")).await;
+        desk.text(&unknown, "one").await;
+        desk.sent_are(2).await;
+        desk.service.change_account(desk.account, |a| a.status = "token_invalid".into()).await;
+        desk.say(Incoming::text(&known, "two").with_user_id("US.former")).await;
+        desk.texts_are("select status from deliveries where whatsapp_account_id = $account order by id", &["sent", "sent", "queued"]).await;
+        // The phone comes with a new user ID; the other one is the present phone of somebody known by a user ID.
+        desk.say(Incoming::text("0", "Hi").with_user_id("US.other").without_phone()).await;
+        desk.say(Incoming::text(&known, "I am new").with_user_id("US.new")).await;
+        desk.say(Incoming::text(&unknown, "It is me").with_user_id("US.other")).await;
+        let phone = |digits: &str| format!(r#"{{"phone":"{digits}"}}"#);
+        let expected = [r#"{"user_id":"US.former"}"#, r#"{"user_id":""}"#, &phone(&unknown), &phone(&known)];
+        desk.texts_are(addresses, &expected).await;
+        let held = "select recipient from deliveries where whatsapp_account_id = $account and status = 'queued' order by id";
+        let held = desk.texts(held).await;
+        assert_eq!(held[0], expected[0], "what waits goes where they are");
+    }
+
     /// Chains of changes are followed, and a replay of the first does not undo the second.
     async fn a_second_change_follows_the_first(desk) {
         let (a, mut b) = (Names::of(&desk), Names::of(&desk));
