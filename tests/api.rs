@@ -12,6 +12,8 @@ mod dead_letters;
 mod harness;
 #[path = "api/integration.rs"]
 mod integration;
+#[path = "api/matrix.rs"]
+mod matrix;
 #[path = "api/messages.rs"]
 mod messages;
 #[path = "api/overview.rs"]
