@@ -5,6 +5,7 @@ mod copies;
 mod business_news;
 mod conversation_control;
 mod corpus;
+mod canary;
 mod crash;
 mod crowds;
 mod defects;
