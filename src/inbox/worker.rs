@@ -182,6 +182,10 @@ async fn process(
             Err(reason) => jobs.push(quarantine(event.id, reason, now)),
         }
     }
+    if jobs.iter().any(|job| changes_names(&job.told)) {
+        // Whoever is known by a name may not be the one who writes under it now.
+        jobs.iter_mut().flat_map(|job| &mut job.appends).for_each(|append| append.known = None);
+    }
     let outcomes = parts.store.stations().write_all(jobs.iter().cloned()).await;
     let mut elsewhere: HashMap<i64, Vec<i64>> = HashMap::new();
     let mut failed = None;
@@ -209,23 +213,24 @@ async fn process(
     failed.map_or(Ok(()), Err)
 }
 
+fn changes_names(told: &[Told]) -> bool {
+    told.iter().any(|told| matches!(told, Told::Person { what: About::Names(_), .. }))
+}
+
 /// What was told changes what is held in memory, here and elsewhere.
 async fn spread(parts: &Parts, known: &Known, told: &[Told]) {
     for told in told {
-        let news = match told {
-            Told::Person { what: About::Names(_), .. } => {
-                known.forget_all();
-                News::Names
+        if let Told::Business { news, numbers, .. } = told
+            && news.effect.is_about_accounts()
+        {
+            for number in numbers {
+                parts.routing.changed(number).await;
             }
-            Told::Business { news, numbers, .. } if news.effect.is_about_accounts() => {
-                for number in numbers {
-                    parts.routing.changed(number).await;
-                }
-                continue;
-            }
-            _ => continue,
-        };
-        if let Err(error) = parts.news.tell(news).await {
+        }
+    }
+    if changes_names(told) {
+        known.forget_all();
+        if let Err(error) = parts.news.tell(News::Names).await {
             tracing::warn!(%error, "other instances may know somebody by former names for a while");
         }
     }

@@ -31,6 +31,7 @@ at_a_desk! {
             ("restricted", event("ACCOUNT_OFFBOARDED"), "inactive account_offboarded"),
             ("restricted", event("ACCOUNT_DELETED"), "inactive account_deleted"),
             ("active", ban("SCHEDULE_FOR_DISABLE"), "active -"),
+            ("active", json!({"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": ["SCHEDULE_FOR_DISABLE"]}}), "active -"),
             ("active", ban("DISABLE"), "inactive account_disabled"),
             ("active", json!({"event": "ACCOUNT_RESTRICTION", "restriction_info": [{"restriction_type": "X"}]}),
                 "restricted account_restricted"),

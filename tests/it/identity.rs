@@ -148,6 +148,23 @@ at_a_desk! {
         assert_eq!(desk.asked()[2].history()[0].1, "my secret");
     }
 
+    /// The change and the new owner's first words in one delivery, while the former owner is well known.
+    async fn a_number_may_be_given_up_and_used_at_once(desk) {
+        let n = Names::of(&desk);
+        for text in ["my secret", "another"] {
+            desk.text(&n.phone, text).await;
+        }
+        desk.sent_are(2).await;
+        let mut changed = shapes(&desk, &n).swap_remove(1).1;
+        changed["messages"][0]["timestamp"] = (seconds(&desk) - 5).to_string().into();
+        changed["metadata"] = json!({"phone_number_id": desk.number});
+        let said = json!({"messages": [desk.fresh(&n.phone, "who am I?")], "metadata": {"phone_number_id": desk.number}});
+        let changes = [changed, said].map(|value| json!({"field": "messages", "value": value}));
+        desk.post(json!({"object": "whatsapp_business_account", "entry": [{"id": desk.waba(), "changes": changes}]}).to_string()).await;
+        desk.sent_are(3).await;
+        assert_eq!(desk.asked()[2].history(), [("user".to_owned(), "who am I?".to_owned())]);
+    }
+
     /// A phone is given to somebody else: nothing that is meant for the former owner goes there, whatever is still known
     /// of them.
     async fn nobody_is_written_to_at_a_phone_they_gave_up(desk) {

@@ -80,11 +80,15 @@ fn account(event: &str, value: &Value) -> (Severity, Effect) {
         "PARTNER_APP_UNINSTALLED" => off("partner_app_uninstalled"),
         "ACCOUNT_OFFBOARDED" => off("account_offboarded"),
         "ACCOUNT_DELETED" => off("account_deleted"),
-        "DISABLED_UPDATE" => match words(&value["ban_info"]["waba_ban_state"]).as_deref() {
-            Some(state) if state.starts_with("SCHEDULE") => (Severity::Warning, Effect::None),
-            Some("REINSTATE") => (Severity::Info, Effect::CheckAgain("account_disabled")),
-            _ => off("account_disabled"),
-        },
+        "DISABLED_UPDATE" => {
+            // A word, or a list of one.
+            let state = &value["ban_info"]["waba_ban_state"];
+            match words(state).or_else(|| words(&state[0])).as_deref() {
+                Some(state) if state.starts_with("SCHEDULE") => (Severity::Warning, Effect::None),
+                Some("REINSTATE") => (Severity::Info, Effect::CheckAgain("account_disabled")),
+                _ => off("account_disabled"),
+            }
+        }
         "ACCOUNT_RESTRICTION" => (Severity::Critical, Effect::Restrict("account_restricted")),
         "ACCOUNT_VIOLATION" => (Severity::Warning, Effect::None),
         "ACCOUNT_RECONNECTED" => (Severity::Info, Effect::CheckAgain("account_offboarded")),
