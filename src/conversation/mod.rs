@@ -65,6 +65,8 @@ struct Inner {
 
 /// A conversation with work.
 struct Live {
+    /// As it was last seen: its customer may go to another address.
+    conversation: ConversationRef,
     waiting: VecDeque<Waiting>,
     first_at: Instant,
     last_at: Instant,
@@ -171,6 +173,7 @@ impl Conversations {
                 }
                 live.last_at = now;
                 live.cold |= cold;
+                live.conversation = conversation;
                 // It may have been read from the database a moment ago.
                 let known = |w: &Waiting| live.waiting.iter().any(|it| it.message_id == w.message_id);
                 if let Some(waiting) = waiting.filter(|w| !known(w)) {
@@ -179,11 +182,11 @@ impl Conversations {
             }
             None => {
                 let waiting = waiting.into_iter().collect();
-                live.insert(id, Live { waiting, first_at: now, last_at: now, cold });
+                live.insert(id, Live { conversation, waiting, first_at: now, last_at: now, cold });
                 drop(live);
                 let station = self.clone();
                 self.0.tasks.spawn(async move {
-                    match AssertUnwindSafe(station.run(&conversation)).catch_unwind().await {
+                    match AssertUnwindSafe(station.run(id)).catch_unwind().await {
                         Ok(Ok(())) => return,
                         // Fenced: another instance has it. Anything else: what is open is looked up again.
                         Ok(Err(error)) => tracing::warn!(conversation = id, %error, "a conversation pauses"),
@@ -201,56 +204,65 @@ impl Conversations {
     }
 
     /// Turn after turn until nothing waits.
-    async fn run(&self, conversation: &ConversationRef) -> Result<(), StoreError> {
+    async fn run(&self, id: i64) -> Result<(), StoreError> {
         loop {
-            let cold =
-                self.lock().get_mut(&conversation.id).is_some_and(|live| std::mem::take(&mut live.cold));
+            let cold = self.lock().get_mut(&id).is_some_and(|live| std::mem::take(&mut live.cold));
             if cold {
-                self.load(conversation).await?;
+                self.load(id).await?;
             }
+            let Some(conversation) = self.lock().get(&id).map(|live| live.conversation.clone()) else {
+                return Ok(());
+            };
             let find = || self.0.routing.account(&conversation.phone_number_id, conversation.account_id);
             let account = self.patiently(find).await?;
             let Some(account) = account.filter(|_| !self.0.stop.is_cancelled()) else {
-                self.lock().remove(&conversation.id);
+                self.lock().remove(&id);
                 return Ok(());
             };
-            self.settle(conversation.id, &account).await;
+            self.settle(id, &account).await;
             let _permits = self.permits(&account).await;
             if self.0.stop.is_cancelled() {
                 continue;
             }
-            let members = {
+            let (members, conversation) = {
                 let mut live = self.lock();
-                let Some(entry) = live.get_mut(&conversation.id) else { return Ok(()) };
+                let Some(entry) = live.get_mut(&id) else { return Ok(()) };
                 let count = if account.chatbot.coalesce.is_zero() { 1 } else { entry.waiting.len() };
                 let count = count.min(entry.waiting.len());
                 let members: Vec<Waiting> = entry.waiting.drain(..count).collect();
                 entry.first_at = Instant::now();
                 if members.is_empty() && !entry.cold {
                     // Under the same lock: what arrives from now on starts a new task.
-                    live.remove(&conversation.id);
+                    live.remove(&id);
                     return Ok(());
                 }
-                members
+                (members, entry.conversation.clone())
             };
             if !members.is_empty() {
-                self.take_turn(conversation, &account, members).await?;
+                self.take_turn(&conversation, &account, members).await?;
             }
         }
     }
 
     /// Reads what is open in the database: a turn that was being asked, messages that wait, deliveries.
-    async fn load(&self, conversation: &ConversationRef) -> Result<(), StoreError> {
-        self.0.outbox.recover(conversation.id);
-        if let Some(turn) = self.patiently(|| self.0.store.open_turn(conversation.id)).await? {
+    async fn load(&self, id: i64) -> Result<(), StoreError> {
+        let Some(conversation) = self.patiently(|| self.0.store.conversation_ref(id)).await? else {
+            self.lock().remove(&id);
+            return Ok(());
+        };
+        if let Some(live) = self.lock().get_mut(&id) {
+            live.conversation = conversation.clone();
+        }
+        self.0.outbox.recover(id);
+        if let Some(turn) = self.patiently(|| self.0.store.open_turn(id)).await? {
             let find = || self.0.routing.account(&conversation.phone_number_id, conversation.account_id);
             if let Some(account) = self.patiently(find).await? {
-                self.resume_turn(conversation, &account, turn).await?;
+                self.resume_turn(&conversation, &account, turn).await?;
             }
         }
-        let stored = self.patiently(|| self.0.store.pending_messages(conversation.id)).await?;
+        let stored = self.patiently(|| self.0.store.pending_messages(id)).await?;
         let mut live = self.lock();
-        if let Some(live) = live.get_mut(&conversation.id) {
+        if let Some(live) = live.get_mut(&id) {
             live.waiting.extend(stored.into_iter().map(waiting));
             live.waiting.make_contiguous().sort_by_key(|w| w.message_id);
             let mut last = 0;

@@ -1,6 +1,9 @@
 //! Customers change phones, user IDs and shapes: the talk follows the person, never the number.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use switchboard::sandbox::response_api::Answer;
 use switchboard::sandbox::webhook::Incoming;
 
 use crate::at_a_desk;
@@ -163,6 +166,19 @@ at_a_desk! {
         desk.post(json!({"object": "whatsapp_business_account", "entry": [{"id": desk.waba(), "changes": changes}]}).to_string()).await;
         desk.sent_are(3).await;
         assert_eq!(desk.asked()[2].history(), [("user".to_owned(), "who am I?".to_owned())]);
+    }
+
+    /// The phone changes while a responder thinks: what comes next is answered at the new one.
+    async fn a_conversation_at_work_follows_its_customer(desk) {
+        let n = Names::of(&desk);
+        desk.world.responder.next(Some(&desk.chatbot), [Answer::Echo.after(Duration::from_millis(700))]);
+        desk.say(Incoming::text(&n.phone, "one").with_user_id(&n.user)).await;
+        desk.service.wait_until("the question", || async { desk.asked().len() == 1 }).await;
+        desk.tell("messages", shapes(&desk, &n).swap_remove(0).1).await;
+        desk.say(Incoming::text(&n.new_phone, "two").with_user_id(&n.new_user)).await;
+        desk.texts_are("select text from messages where whatsapp_account_id = $account and direction = 'in' and note is null order by id", &["one", "two"]).await;
+        assert_eq!(desk.sent().len(), 0, "it still thinks");
+        assert_eq!(desk.sent_are(2).await[1].to, n.new_phone);
     }
 
     /// A phone is given to somebody else: nothing that is meant for the former owner goes there, whatever is still known
