@@ -25,6 +25,10 @@ deny:
 bench *names:
     cargo bench {{ names }}
 
+# every fault there is, a thousand times over; docs/RELIABILITY.md says what the rows mean
+faults *arguments:
+    cargo test --release --test faults -- --full {{ arguments }}
+
 # what continuous integration runs
 ci:
     .ci/run

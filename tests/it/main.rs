@@ -12,6 +12,7 @@ mod defects;
 mod door;
 mod events_out;
 mod failing_chatbots;
+#[allow(dead_code)] // some of it serves tests/faults alone
 mod harness;
 mod identity;
 mod instances;

@@ -32,12 +32,15 @@ pub struct Database {
 ///
 /// Panics when `REQUIRE_POSTGRES=1` and there is none, and when one is there but does not work.
 pub async fn database() -> Option<Database> {
-    let server = server()?.clone();
+    Some(database_on(server()?).await)
+}
+
+async fn database_on(server: &Url) -> Database {
     let name = format!("test_{}", uuid::Uuid::new_v4().simple());
-    execute(&server, format!("CREATE DATABASE {name}")).await.expect("a test database can be created");
+    execute(server, format!("CREATE DATABASE {name}")).await.expect("a test database can be created");
     let mut url = server.clone();
     url.set_path(&name);
-    Some(Database { url: url.into(), server, name })
+    Database { url: url.into(), server: server.clone(), name }
 }
 
 impl Drop for Database {
@@ -76,7 +79,7 @@ fn server() -> Option<&'static Url> {
             eprintln!("skipped: PostgreSQL is not installed");
             return None;
         };
-        Some(start_cluster(&binaries).expect("a PostgreSQL cluster of our own starts"))
+        Some(Cluster::start(&binaries).expect("a PostgreSQL cluster of our own starts").url)
     });
     found.as_ref()
 }
@@ -95,53 +98,91 @@ fn binaries() -> Option<PathBuf> {
         .find(|folder| folder.join("initdb").is_file() && folder.join("pg_ctl").is_file())
 }
 
-fn start_cluster(binaries: &Path) -> io::Result<Url> {
-    let folder = std::env::temp_dir().join(format!("switchboard-pg-{}", uuid::Uuid::new_v4().simple()));
-    std::fs::create_dir(&folder)?;
-    let guard = guard(&folder)?;
-    // PostgreSQL refuses to run as root.
-    let user = if Uid::effective().is_root() {
-        let find = |name| User::from_name(name).ok().flatten();
-        Some(find("postgres").or_else(|| find("nobody")).ok_or(io::ErrorKind::NotFound)?)
-    } else {
-        None
-    };
-    if let Some(user) = &user {
-        chown(&folder, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+/// A cluster of our own, gone with this process.
+#[allow(dead_code)] // not everybody stops one
+pub struct Cluster {
+    /// Names the database to connect to for creating others.
+    pub url: Url,
+    binaries: PathBuf,
+    folder: PathBuf,
+    user: Option<User>,
+    settings: String,
+}
+
+#[allow(dead_code)]
+impl Cluster {
+    /// One besides that of the other tests, to be stopped; `None` where there is no PostgreSQL.
+    pub fn another() -> Option<Self> {
+        Some(Self::start(&binaries()?).expect("a PostgreSQL cluster of our own starts"))
     }
-    let run = |program: &str, arguments: &[&str]| {
-        let mut command = Command::new(binaries.join(program));
-        command.args(arguments).arg("-D").arg(folder.join("data"));
-        // The server must not keep our output open, nor get the terminal's Ctrl-C.
-        command.current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
+
+    /// Ends every process of it at once, as a crash does.
+    pub fn stop_at_once(&self) {
+        assert!(self.run("pg_ctl", &["stop", "-s", "-m", "immediate"]).unwrap(), "it stops");
+    }
+
+    /// Starts it again, where it was.
+    pub fn start_again(&self) {
+        let arguments = ["start", "-w", "-s", "-l", "log", "-o", &self.settings];
+        assert!(self.run("pg_ctl", &arguments).unwrap(), "it starts");
+    }
+
+    /// A fresh database.
+    pub async fn database(&self) -> Database {
+        database_on(&self.url).await
+    }
+
+    fn start(binaries: &Path) -> io::Result<Self> {
+        let folder = std::env::temp_dir().join(format!("switchboard-pg-{}", uuid::Uuid::new_v4().simple()));
+        std::fs::create_dir(&folder)?;
+        let guard = guard(&folder)?;
+        // PostgreSQL refuses to run as root.
+        let user = if Uid::effective().is_root() {
+            let find = |name| User::from_name(name).ok().flatten();
+            Some(find("postgres").or_else(|| find("nobody")).ok_or(io::ErrorKind::NotFound)?)
+        } else {
+            None
+        };
         if let Some(user) = &user {
+            chown(&folder, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+        }
+        let url = Url::parse("postgres://postgres@127.0.0.1/postgres").map_err(io::Error::other)?;
+        let binaries = binaries.to_owned();
+        let mut cluster = Self { url, binaries, folder, user, settings: String::new() };
+        let initialised = cluster
+            .run("initdb", &["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"])?;
+        for _ in 0..5 {
+            if !initialised {
+                break;
+            }
+            // Somebody may take the port between our look and PostgreSQL's: then another one.
+            let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+            let socket = cluster.folder.display();
+            let (fsync, wal) = if DURABLE.load(Ordering::Relaxed) { ("on", "1GB") } else { ("off", "256MB") };
+            cluster.settings = format!(
+                "-h 127.0.0.1 -p {port} -k {socket} -c fsync={fsync} -c synchronous_commit=on \
+                 -c max_connections=200 -c max_wal_size={wal}"
+            );
+            if cluster.run("pg_ctl", &["start", "-w", "-s", "-l", "log", "-o", &cluster.settings])? {
+                // Its stdin is what tells it that we live.
+                std::mem::forget(guard);
+                cluster.url.set_port(Some(port)).map_err(|()| io::ErrorKind::InvalidInput)?;
+                return Ok(cluster);
+            }
+        }
+        Err(io::Error::other("initdb or pg_ctl failed; see above"))
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> io::Result<bool> {
+        let mut command = Command::new(self.binaries.join(program));
+        command.args(arguments).arg("-D").arg(self.folder.join("data"));
+        // The server must not keep our output open, nor get the terminal's Ctrl-C.
+        command.current_dir(&self.folder).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
+        if let Some(user) = &self.user {
             command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
         }
         command.status().map(|status| status.success())
-    };
-    let initialised =
-        run("initdb", &["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"])?;
-    for _ in 0..5 {
-        if !initialised {
-            break;
-        }
-        // Somebody may take the port between our look and PostgreSQL's: then another one.
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let socket = folder.display();
-        let (fsync, wal) = if DURABLE.load(Ordering::Relaxed) { ("on", "1GB") } else { ("off", "256MB") };
-        let settings = format!(
-            "-h 127.0.0.1 -p {port} -k {socket} -c fsync={fsync} -c synchronous_commit=on \
-             -c max_connections=200 -c max_wal_size={wal}"
-        );
-        if run("pg_ctl", &["start", "-w", "-s", "-l", "log", "-o", &settings])? {
-            // Its stdin is what tells it that we live.
-            std::mem::forget(guard);
-            return format!("postgres://postgres@127.0.0.1:{port}/postgres")
-                .parse()
-                .map_err(io::Error::other);
-        }
     }
-    Err(io::Error::other("initdb or pg_ctl failed; see above"))
 }
 
 /// Stops the cluster and removes its folder when this process ends, even by a panic or `kill -9`: it waits for

@@ -4,6 +4,8 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use switchboard::sandbox::webhook::Sender;
 
 use super::{APP_SECRET, World};
@@ -20,6 +22,12 @@ impl Process {
     pub fn new(world: &World) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         Self { port, child: None, variables: world.variables().into_iter().collect() }
+    }
+
+    /// With another variable, or another value of one.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
     }
 
     pub fn start(&mut self) {
@@ -44,14 +52,33 @@ impl Process {
         }
     }
 
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// Sends a signal and waits for nothing.
+    pub fn signal(&self, signal: Signal) {
+        let id = Pid::from_raw(i32::try_from(self.id()).unwrap());
+        nix::sys::signal::kill(id, signal).unwrap();
+    }
+
     /// SIGTERM; how long it took to end, and whether it ended well.
     pub fn terminate(&mut self) -> (Duration, bool) {
-        let mut child = self.child.take().unwrap();
         let started = Instant::now();
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-        let status = child.wait().unwrap();
+        self.signal(Signal::SIGTERM);
+        let status = self.child.take().unwrap().wait().unwrap();
         (started.elapsed(), status.success())
+    }
+
+    /// Resident memory in megabytes, and open files.
+    pub fn holds(&self) -> (f64, usize) {
+        let place = format!("/proc/{}", self.id());
+        let status = std::fs::read_to_string(format!("{place}/status")).unwrap_or_default();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = resident.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+        let files = std::fs::read_dir(format!("{place}/fd")).map_or(0, Iterator::count);
+        (kilobytes.unwrap_or(0.0) / 1024.0, files)
     }
 
     pub fn meta(&self) -> Sender {

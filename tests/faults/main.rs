@@ -1,0 +1,148 @@
+//! Drills: each brings one fault about, on real sockets and real databases, and holds what came of it against what
+//! is promised. Prints a table; fails when anything did not hold. docs/RELIABILITY.md tells what the rows mean.
+//!
+//! `cargo test --test faults -- [name…] [--full] [--cycles N] [--soak SECONDS] [--schedules N] [--seed N]`
+
+#![allow(clippy::print_stdout)] // the table
+
+#[allow(dead_code)] // the rest of it serves the other tests
+#[path = "../it/harness/mod.rs"]
+mod harness;
+mod kills;
+mod ledger;
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use harness::Db;
+
+/// Which database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The embedded one.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+use Kind::{Postgres, Sqlite};
+
+/// How much of everything.
+#[derive(Debug, Clone, Copy)]
+pub struct Scale {
+    /// Whether there is time for real leases and large crowds.
+    pub full: bool,
+    /// Kills of each kind.
+    pub cycles: usize,
+    /// Length of the soak.
+    pub soak: Duration,
+    /// Random schedules on each database.
+    pub schedules: u64,
+    /// The first schedule's seed.
+    pub seed: u64,
+}
+
+/// Where a drill takes place.
+#[derive(Debug, Clone, Copy)]
+pub struct At {
+    /// On which database.
+    pub kind: Kind,
+    /// How much of everything.
+    pub scale: Scale,
+}
+
+impl At {
+    /// A fresh database.
+    pub async fn db(self) -> Db {
+        match self.kind {
+            Sqlite => Db::Sqlite(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()),
+            Postgres => Db::postgres().await.expect("asked for only where there is one"),
+        }
+    }
+}
+
+/// What a drill did, and the figure it is judged by. One that does not hold panics.
+pub struct Held {
+    /// How often, how much.
+    pub tried: String,
+    /// What came of it.
+    pub figure: String,
+}
+
+struct Drill {
+    name: &'static str,
+    fault: &'static str,
+    on: &'static [Kind],
+    run: fn(At) -> Pin<Box<dyn Future<Output = Held>>>,
+}
+
+macro_rules! drills {
+    ($($module:ident::$name:ident on $($kind:ident)+: $fault:literal)*) => {
+        const DRILLS: &[Drill] = &[$(Drill {
+            name: stringify!($name),
+            fault: $fault,
+            on: &[$($kind),+],
+            run: |at| Box::pin($module::$name(at)),
+        }),*];
+    };
+}
+
+drills! {
+    kills::killed on Sqlite Postgres: "kill -9 under load, every third during a stop"
+    kills::one_of_two_killed on Postgres: "kill -9 of one of two instances"
+    kills::killed_after_a_send on Sqlite Postgres: "kill -9 after Graph took it, before that is noted"
+    kills::frozen on Postgres: "one of two instances frozen beyond its lease"
+    kills::stopped_with_everything_open on Postgres: "SIGTERM with calls and connections open"
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |flag: &str| -> Option<u64> {
+        let at = arguments.iter().position(|argument| argument == flag)?;
+        Some(arguments.get(at + 1)?.parse().unwrap_or_else(|_| panic!("{flag} takes a number")))
+    };
+    let full = arguments.iter().any(|argument| argument == "--full");
+    let usual = |ci: u64, all: u64| if full { all } else { ci };
+    let scale = Scale {
+        full,
+        cycles: number("--cycles").unwrap_or(usual(8, 1_000)) as usize,
+        soak: Duration::from_secs(number("--soak").unwrap_or(usual(5, 7_200))),
+        schedules: number("--schedules").unwrap_or(usual(4, 500)),
+        seed: number("--seed").unwrap_or(1),
+    };
+    let names: Vec<&String> =
+        arguments.iter().filter(|a| !a.starts_with('-') && a.parse::<u64>().is_err()).collect();
+    let chosen = |name: &str| names.is_empty() || names.iter().any(|wanted| name.contains(wanted.as_str()));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let postgres = runtime.block_on(Db::postgres()).is_some();
+
+    // What did not hold stands in the table; here only what panicked elsewhere, without its trace.
+    std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
+    println!("{:52}  {:8}  {:28}  {:4}  figure", "fault", "database", "tried", "held");
+    let mut all_held = true;
+    for drill in DRILLS.iter().filter(|drill| chosen(drill.name)) {
+        for kind in drill.on.iter().copied().filter(|kind| postgres || *kind == Sqlite) {
+            let began = Instant::now();
+            let run = AssertUnwindSafe((drill.run)(At { kind, scale })).catch_unwind();
+            let held = runtime.block_on(run).map_err(|panic| said(&*panic));
+            let (tried, word, figure) = match held {
+                Ok(held) => (held.tried, "yes", held.figure),
+                Err(why) => (drill.name.to_owned(), "NO", why),
+            };
+            all_held &= word == "yes";
+            let (name, took) = (format!("{kind:?}"), began.elapsed().as_secs_f64());
+            // What did not hold stands in the table; here only what panicked elsewhere, without its trace.
+            std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
+            println!("{:52}  {name:8}  {tried:28}  {word:4}  {figure}  [{took:.1} s]", drill.fault);
+        }
+    }
+    if all_held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The words of a panic.
+fn said(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").replace('\n', " ")
+}
