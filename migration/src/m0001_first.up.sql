@@ -168,7 +168,8 @@ create table contacts (
     name text,
     marketing varchar(8) check (marketing in ('stop', 'resume')), -- the customer's last word on marketing messages
     marketing_at bigint,
-    created_at bigint not null
+    created_at bigint not null,
+    erased_at bigint -- its names are gone, and what was said; only counted since
 );
 create index contacts_tenant on contacts (tenant_id, id);
 
@@ -225,6 +226,7 @@ create table whatsapp_conversations (
     owner bigint,
     created_at bigint not null,
     last_message_at bigint not null,
+    erased_at bigint, -- with its contact; only counted since
     unique (thread_id, whatsapp_account_id),
     unique (chatbot_id, unique_conv_id)
 );

@@ -98,14 +98,25 @@ impl<C: Display> Slice<C> {
     /// The page of these rows; `place` is where a row stands in the list.
     pub fn answer<R, T: Serialize>(
         &self,
-        mut rows: Vec<R>,
+        rows: Vec<R>,
         place: impl Fn(&R) -> C,
         view: impl FnMut(R) -> T,
     ) -> Answer {
+        self.answer_until(rows, place, view, None)
+    }
+
+    /// The same where the look ended early: the next page begins at `end`.
+    pub fn answer_until<R, T: Serialize>(
+        &self,
+        mut rows: Vec<R>,
+        place: impl Fn(&R) -> C,
+        view: impl FnMut(R) -> T,
+        end: Option<C>,
+    ) -> Answer {
         let more = rows.len() > self.limit;
         rows.truncate(self.limit);
-        let last = rows.last().filter(|_| more);
-        let next_cursor = last.map(|row| BASE64_URL_SAFE_NO_PAD.encode(place(row).to_string()));
+        let last = rows.last().filter(|_| more).map(place).or(end);
+        let next_cursor = last.map(|place| BASE64_URL_SAFE_NO_PAD.encode(place.to_string()));
         let data = rows.into_iter().map(view).collect();
         Ok(HttpResponse::Ok().json(Listing { success: true, data, next_cursor }))
     }

@@ -20,9 +20,12 @@ use crate::store::StoreError;
 use crate::store::conversations::{ConversationRef, ConversationRow};
 use crate::store::deliveries::Delivery;
 use crate::store::messages::Message;
+use crate::store::search::Wanted;
 
 /// A person keeps a thread so long after their last word, in milliseconds.
 const HAND_OVER: i64 = 86_400_000;
+/// Longest words that are looked for.
+pub(super) const LOOKED_FOR: usize = 200;
 
 /// A conversation: one customer with one chatbot on one number.
 #[derive(Serialize, ToSchema)]
@@ -97,9 +100,14 @@ pub struct PartView {
 pub struct Filter {
     /// Of this chatbot alone.
     chatbot_id: Option<String>,
+    /// `true`: those that a person has; `false`: those that the chatbot answers.
+    handed_over: Option<String>,
+    /// Part of what was said, of a phone number or of a name.
+    q: Option<String>,
 }
 
-/// Lists the tenant's conversations, the latest first.
+/// Lists the tenant's conversations, the latest first. When words are looked for, a page may be short, or empty, and still
+/// have a `nextCursor`: there is more to look through.
 #[utoipa::path(get, path = "/api/v1/conversations", tag = "conversations", params(Page, Filter),
     responses((status = 200, body = Listing<ConversationView>)))]
 pub async fn list(
@@ -110,10 +118,22 @@ pub async fn list(
 ) -> Answer {
     let slice = page.slice::<Both<i64, i64>>()?;
     let Both(at, id) = slice.after.unwrap_or(Both(i64::MAX, i64::MAX));
-    let (tenant, chatbot) = (caller.tenant.as_str(), filter.chatbot_id.as_deref());
-    let rows = parts.store.conversation_page(tenant, chatbot, (at, id), slice.fetch()).await?;
     let now = parts.clock.now_ms();
-    slice.answer(rows, |row| Both(row.last_message_at, row.id), |row| view(row, now))
+    let handed_over = match filter.handed_over.as_deref() {
+        None => None,
+        Some("true") => Some((true, now)),
+        Some("false") => Some((false, now)),
+        Some(_) => return Err(ApiError::field("handedOver", "must be true or false")),
+    };
+    let words = filter.q.as_deref().map(str::trim).filter(|words| !words.is_empty());
+    if words.is_some_and(|words| words.len() > LOOKED_FOR) {
+        return Err(ApiError::field("q", format!("must have at most {LOOKED_FOR} bytes")));
+    }
+    let wanted = Wanted { chatbot: filter.chatbot_id.as_deref(), contact: None, handed_over, words };
+    let tenant = caller.tenant.as_str();
+    let (rows, end) = parts.store.find_conversations(tenant, &wanted, (at, id), slice.fetch()).await?;
+    let end = end.map(|(at, id)| Both(at, id));
+    slice.answer_until(rows, |row| Both(row.last_message_at, row.id), |row| view(row, now), end)
 }
 
 /// One conversation.
@@ -137,19 +157,28 @@ pub async fn messages(
     let slice = page.slice::<i64>()?;
     let before = slice.after.unwrap_or(i64::MAX);
     let rows = parts.store.message_page(caller.tenant.as_str(), row.id, before, slice.fetch()).await?;
-    let outgoing: Vec<i64> = rows.iter().filter(|m| m.direction == "out").map(|m| m.id).collect();
-    let mut deliveries: HashMap<i64, Vec<PartView>> = HashMap::new();
-    for delivery in parts.store.deliveries_of_messages(&outgoing).await? {
-        deliveries.entry(delivery.message_id).or_default().push(part(delivery));
-    }
+    let mut fared = fared(&parts, &rows).await?;
     slice.answer(
         rows,
         |message| message.id,
         |message| {
-            let deliveries = deliveries.remove(&message.id).unwrap_or_default();
+            let deliveries = fared.remove(&message.id).unwrap_or_default();
             message_view(message, deliveries)
         },
     )
+}
+
+/// How the outgoing ones of these messages fare, by message.
+pub(super) async fn fared(
+    parts: &Parts,
+    messages: &[Message],
+) -> Result<HashMap<i64, Vec<PartView>>, StoreError> {
+    let outgoing: Vec<i64> = messages.iter().filter(|m| m.direction == "out").map(|m| m.id).collect();
+    let mut deliveries: HashMap<i64, Vec<PartView>> = HashMap::new();
+    for delivery in parts.store.deliveries_of_messages(&outgoing).await? {
+        deliveries.entry(delivery.message_id).or_default().push(part(delivery));
+    }
+    Ok(deliveries)
 }
 
 /// Words of a person.
@@ -220,7 +249,7 @@ async fn tell(parts: &Parts, conversation: &ConversationRef) -> Result<(), Store
     Ok(())
 }
 
-fn view(row: ConversationRow, now: i64) -> ConversationView {
+pub(super) fn view(row: ConversationRow, now: i64) -> ConversationView {
     ConversationView {
         id: ConversationId(row.id),
         chatbot_id: row.chatbot_id,
@@ -234,7 +263,7 @@ fn view(row: ConversationRow, now: i64) -> ConversationView {
     }
 }
 
-fn message_view(message: Message, deliveries: Vec<PartView>) -> MessageView {
+pub(super) fn message_view(message: Message, deliveries: Vec<PartView>) -> MessageView {
     MessageView {
         id: MessageId(message.id),
         direction: message.direction,

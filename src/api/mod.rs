@@ -6,6 +6,7 @@ mod api_keys;
 mod audit;
 mod body;
 mod chatbots;
+mod contacts;
 mod conversations;
 mod dead_letters;
 mod cookie;
@@ -192,6 +193,10 @@ routes! {
     "/api/v1/conversations/{id}/messages" { get conversations::messages, post conversations::reply }
     "/api/v1/conversations/{id}/hand-over" { post conversations::hand_over }
     "/api/v1/conversations/{id}/hand-back" { post conversations::hand_back }
+    "/api/v1/contacts" { get contacts::list }
+    "/api/v1/contacts/{id}" { get contacts::one, delete contacts::erase }
+    "/api/v1/contacts/{id}/timeline" { get contacts::timeline }
+    "/api/v1/contacts/{id}/export" { get contacts::export }
     "/api/v1/deliveries" { get deliveries::list }
     "/api/v1/deliveries/{id}" { get deliveries::one, delete deliveries::cancel }
     "/api/v1/deliveries/{id}/retry" { post deliveries::retry }

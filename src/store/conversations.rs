@@ -3,7 +3,7 @@
 //! A conversation is run by one instance at a time: its `owner`. A living instance keeps what it owns; what belonged
 //! to a dead one, or to nobody, is free to be claimed. So history and order live in one process, and need no lock.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
 
@@ -220,17 +220,47 @@ async fn unique_conv_id(
     Ok(name)
 }
 
-/// Notes that something happened in these conversations, for lists that show the latest first.
-pub(super) async fn touch(tx: &DatabaseTransaction, ids: &[i64], now: i64) -> Result<(), DbErr> {
+/// Notes that something happened in these conversations, for lists that show the latest first. Which of them are gone:
+/// forgotten or erased, though somebody still knew them.
+pub(super) async fn touch(
+    tx: &DatabaseTransaction,
+    mut ids: Vec<i64>,
+    now: i64,
+) -> Result<HashSet<i64>, DbErr> {
+    ids.sort_unstable();
+    ids.dedup();
     if ids.is_empty() {
-        return Ok(());
+        return Ok(HashSet::new());
     }
-    let text = format!(
-        "update whatsapp_conversations set last_message_at = $1 where id {}",
-        sql::among(tx, 2, "bigint")
-    );
-    tx.execute_raw(sql::statement(tx, &text, [now.into(), sql::json(ids)])).await?;
-    Ok(())
+    let which = format!("erased_at is null and id {}", sql::among(tx, 1, "bigint"));
+    let text = format!("update whatsapp_conversations set last_message_at = $2 where {which}");
+    let done = tx.execute_raw(sql::statement(tx, &text, [sql::json(&ids), now.into()])).await?;
+    if done.rows_affected() == ids.len() as u64 {
+        return Ok(HashSet::new());
+    }
+    let text = format!("select id from whatsapp_conversations where {which}");
+    let there = tx.query_all_raw(sql::statement(tx, &text, [sql::json(&ids)])).await?;
+    let mut gone: HashSet<i64> = ids.into_iter().collect();
+    for row in there {
+        gone.remove(&row.try_get("", "id")?);
+    }
+    Ok(gone)
+}
+
+/// Another home for a message that was just stored in a conversation that is gone.
+pub(super) async fn rehome(
+    tx: &DatabaseTransaction,
+    instance: i64,
+    append: &Append,
+    id: i64,
+) -> Result<Home, DbErr> {
+    let message = &append.message;
+    let (conversation, owner, first) =
+        find_or_make(tx, &append.place, &message.sender, message.sent_at, append.now).await?;
+    let owners = claim(tx, instance, &[conversation.id]).await?;
+    let text = "update messages set conversation_id = $2 where id = $1";
+    tx.execute_raw(sql::statement(tx, text, [id.into(), conversation.id.into()])).await?;
+    Ok(Home { owner: owners.get(&conversation.id).copied().or(owner), first, conversation })
 }
 
 /// A conversation as people see it.
@@ -260,34 +290,15 @@ pub struct ConversationRow {
     pub last_message_at: i64,
 }
 
-const SEEN: &str = "c.id, c.chatbot_id, c.whatsapp_account_id, c.phone_number_id, c.unique_conv_id, c.contact_id, \
+pub(super) const SEEN: &str = "c.id, c.chatbot_id, c.whatsapp_account_id, c.phone_number_id, c.unique_conv_id, c.contact_id, \
     p.name, (select max(a.value) from contact_aliases a where a.contact_id = c.contact_id and a.kind = 'wa_id') as wa_id, \
     t.hand_over_until, c.created_at, c.last_message_at \
     from whatsapp_conversations c join contacts p on p.id = c.contact_id join threads t on t.id = c.thread_id";
 
 impl Store {
-    /// A page of a tenant's conversations, latest first; `before` is the last one's (time, id) of the page above.
-    pub async fn conversation_page(
-        &self,
-        tenant: &str,
-        chatbot: Option<&str>,
-        before: (i64, i64),
-        limit: u64,
-    ) -> Result<Vec<ConversationRow>, StoreError> {
-        let text = format!(
-            "select {SEEN} where c.tenant_id = $1 and (c.last_message_at < $2 or (c.last_message_at = $2 and c.id < $3)) \
-             and ($4 = '' or c.chatbot_id = $4) order by c.last_message_at desc, c.id desc limit {limit}"
-        );
-        let values: [Value; 4] =
-            [tenant.into(), before.0.into(), before.1.into(), chatbot.unwrap_or_default().into()];
-        Ok(ConversationRow::find_by_statement(sql::statement(self.read(), &text, values))
-            .all(self.read())
-            .await?)
-    }
-
     /// One of a tenant's conversations.
     pub async fn conversation(&self, tenant: &str, id: i64) -> Result<Option<ConversationRow>, StoreError> {
-        let text = format!("select {SEEN} where c.tenant_id = $1 and c.id = $2");
+        let text = format!("select {SEEN} where c.tenant_id = $1 and c.id = $2 and c.erased_at is null");
         let found = ConversationRow::find_by_statement(sql::statement(
             self.read(),
             &text,
@@ -298,7 +309,8 @@ impl Store {
 
     /// What is needed to go on with it.
     pub async fn conversation_ref(&self, id: i64) -> Result<Option<ConversationRef>, StoreError> {
-        let text = format!("select {COLUMNS} from whatsapp_conversations where id = $1");
+        let text =
+            format!("select {COLUMNS} from whatsapp_conversations where id = $1 and erased_at is null");
         let row =
             Row::find_by_statement(sql::statement(self.read(), &text, [id.into()])).one(self.read()).await?;
         Ok(row.map(Row::into_ref).transpose()?)

@@ -99,7 +99,7 @@ impl Store {
         tenant: Option<&str>,
         word: &str,
     ) -> Result<Vec<EventRow>, StoreError> {
-        let holds = if self.is_shared() { "position($2 in e.raw) > 0" } else { "instr(e.raw, $2) > 0" };
+        let holds = sql::holds(self.read(), "e.raw", 2);
         let text = format!(
             "select {EVENT} from event_states s join webhook_events e on e.id = s.event_id \
              where {VISIBLE} and {holds} order by e.id desc limit 10"

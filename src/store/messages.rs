@@ -112,11 +112,16 @@ pub(super) async fn append(
     }
     let mut outputs = Vec::with_capacity(group.len());
     let mut waiting: Vec<[Value; 3]> = Vec::new();
-    let mut touched: Vec<i64> = Vec::new();
-    for (a, home) in group.iter().zip(homes) {
+    let is_new = |a: &Append| ids.contains_key(&(a.place.account_id, a.message.wamid.clone()));
+    let touched = group.iter().zip(&homes).filter(|(a, _)| is_new(a)).map(|(_, home)| home.conversation.id);
+    let gone = conversations::touch(tx, touched.collect(), group[0].now).await?;
+    for (a, mut home) in group.iter().zip(homes) {
         // `remove`: of two equal messages in one group only the first is new.
         let id = ids.remove(&(a.place.account_id, a.message.wamid.clone()));
         if let Some(id) = id {
+            if gone.contains(&home.conversation.id) {
+                home = conversations::rehome(tx, instance, a, id).await?;
+            }
             if let Some(control) = a.control {
                 let at = a.message.sent_at;
                 threads::apply(tx, home.conversation.thread_id, control, at, a.now).await?;
@@ -124,7 +129,6 @@ pub(super) async fn append(
             if a.note.is_none() && a.message.voice == Voice::Customer {
                 waiting.push([id.into(), home.conversation.id.into(), a.now.into()]);
             }
-            touched.push(home.conversation.id);
         }
         outputs.push(id.map(|message_id| Appended {
             message_id,
@@ -138,7 +142,6 @@ pub(super) async fn append(
         let head = "pending_messages (message_id,conversation_id,at)";
         tx.execute_raw(sql::insert(tx, head, waiting, "")).await?;
     }
-    conversations::touch(tx, &touched, group[0].now).await?;
     Ok(outputs)
 }
 
@@ -210,7 +213,7 @@ pub struct Message {
     pub created_at: i64,
 }
 
-const MESSAGE: &str =
+pub(super) const MESSAGE: &str =
     "id, conversation_id, direction, author, wamid, kind, text, note, turn_id, event_id, sent_at, created_at";
 
 impl Store {

@@ -113,6 +113,6 @@ pub(super) async fn enqueue(
         outputs.iter_mut().for_each(|e| e.deliveries.sort_unstable());
     }
     let touched: Vec<i64> = group.iter().map(|o| o.conversation_id).collect();
-    conversations::touch(tx, &touched, group[0].now).await?;
+    conversations::touch(tx, touched, group[0].now).await?;
     Ok(outputs)
 }

@@ -22,7 +22,6 @@ pub struct Piece<I> {
 struct Old {
     id: i64,
     whatsapp_account_id: i64,
-    direction: String,
     wamid: Option<String>,
     created_at: i64,
     open: bool,
@@ -30,7 +29,7 @@ struct Old {
 
 impl Store {
     /// Of `limit` messages from `after` on, those of before `before` (Unix milliseconds), with their deliveries and
-    /// attempts. What waits, is being asked or is to be sent stays. A mark is kept of each that came in, so that it is not
+    /// attempts. What waits, is being asked or is to be sent stays. A mark is kept of each that Meta told us, so that it is not
     /// answered again when it is delivered once more.
     pub async fn expire_messages(
         &self,
@@ -41,7 +40,7 @@ impl Store {
     ) -> Result<Piece<i64>, StoreError> {
         let tx = self.begin().await?;
         let text = format!(
-            "select m.id, m.whatsapp_account_id, m.direction, m.wamid, m.created_at, \
+            "select m.id, m.whatsapp_account_id, m.wamid, m.created_at, \
              exists (select 1 from pending_messages p where p.message_id = m.id) \
              or exists (select 1 from deliveries d where d.message_id = m.id and d.status in ('queued', 'sending')) \
              or exists (select 1 from turns t where t.conversation_id = m.conversation_id and t.status = 'asking') as open \
@@ -50,7 +49,7 @@ impl Store {
         let rows = Old::find_by_statement(sql::statement(&tx, &text, [after.into()])).all(&tx).await?;
         let last = rows.last().filter(|row| row.created_at < before).map(|row| row.id);
         let gone: Vec<&Old> = rows.iter().filter(|row| row.created_at < before && !row.open).collect();
-        let marks = gone.iter().filter(|row| row.direction == "in").filter_map(|row| -> Option<[Value; 3]> {
+        let marks = gone.iter().filter_map(|row| -> Option<[Value; 3]> {
             Some([row.whatsapp_account_id.into(), row.wamid.clone()?.into(), now.into()])
         });
         mark(&tx, marks.collect()).await?;

@@ -73,6 +73,14 @@ pub(super) fn json<T: serde::Serialize>(items: impl IntoIterator<Item = T>) -> V
     serde_json::to_string(&items.into_iter().collect::<Vec<_>>()).unwrap_or_default().into()
 }
 
+/// Whether the text (or the bytes) of `column` holds parameter `$n`.
+pub(super) fn holds(db: &impl ConnectionTrait, column: &str, n: usize) -> String {
+    match db.get_database_backend() {
+        DbBackend::Postgres => format!("position(${n} in {column}) > 0"),
+        _ => format!("instr({column}, ${n}) > 0"),
+    }
+}
+
 /// `$first,$first+1,…` for an `in (…)` of `count` parameters: where there are few, or always as many.
 pub(super) fn list(first: usize, count: usize) -> String {
     let mut text = String::new();

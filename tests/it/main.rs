@@ -1,6 +1,7 @@
 //! The real service on real sockets and real databases, with stand-ins for the world outside.
 
 mod alerts;
+mod contacts;
 mod copies;
 mod business_news;
 mod conversation_control;
