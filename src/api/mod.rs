@@ -1,6 +1,7 @@
 //! The integration API: the table of its routes, and the parts its handlers work with.
 
 mod alerts;
+mod analytics;
 pub mod answer;
 mod api_keys;
 mod audit;
@@ -219,6 +220,8 @@ routes! {
     "/api/v1/event-deliveries/{id}" { get event_deliveries::one }
     "/api/v1/event-deliveries/{id}/retry" { post event_deliveries::retry }
     "/api/v1/alerts" { get alerts::list }
+    "/api/v1/analytics" { get analytics::chatbots }
+    "/api/v1/analytics/per-day" { get analytics::per_day }
     "/openapi.json" { get system::openapi }
     "/health" { get system::health }
     "/ready" { get system::ready }

@@ -7,6 +7,7 @@
 pub mod accept;
 pub mod accounts;
 pub mod alerts;
+pub mod analytics;
 pub mod audit;
 pub mod chatbots;
 mod connect;

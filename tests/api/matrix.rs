@@ -61,6 +61,11 @@ const TABLE: &[(Need, &[&str])] = &[
             "get /api/v1/event-deliveries/{id}",
             "get /api/v1/alerts",
             "get /api/v1/overview",
+            "get /api/v1/contacts",
+            "get /api/v1/contacts/{id}",
+            "get /api/v1/contacts/{id}/timeline",
+            "get /api/v1/analytics",
+            "get /api/v1/analytics/per-day",
         ],
     ),
     (
@@ -80,6 +85,8 @@ const TABLE: &[(Need, &[&str])] = &[
         Need::Role(Role::Admin),
         &[
             "get /api/v1/audit",
+            "get /api/v1/contacts/{id}/export",
+            "delete /api/v1/contacts/{id}",
             "get /api/v1/users",
             "get /api/v1/users/{id}",
             "get /api/v1/api-keys",

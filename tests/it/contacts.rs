@@ -147,6 +147,8 @@ on_both_databases! {
         assert_eq!(api(&service, "default", "DELETE", &path, Value::Null).await.0, 404);
         assert_eq!(found(&service, "/contacts").await.len(), 1);
         assert_eq!(found(&service, "/conversations").await.len(), 2, "those of the other");
+        let counted = get(&service, "/analytics?chatbotId=ecommerce-chatbot-id").await;
+        assert_eq!(counted["data"][0]["userMessages"], 3, "counts stay: {counted}");
 
         // The same body once more is nobody's question; a new one is, without the past.
         let (asked, answered) = (world.responder.count(), world.graph.sent_count());
@@ -160,6 +162,62 @@ on_both_databases! {
         assert!(world.graph.sent_to(ANNA).last().unwrap().text().contains("Hello again"));
         let again = found(&service, &format!("/contacts?q={ANNA}")).await;
         assert!(again.len() == 1 && again[0] != anna);
+        service.running.stop().await;
+    }
+}
+
+on_both_databases! {
+    /// Counted by chatbot and by day, for people and for spreadsheets.
+    async fn figures_are_counted(db: Db) {
+        use switchboard::sandbox::response_api::Answer;
+        let world = World::fast(db);
+        let service = world.start().await;
+        service.onboard(Onboard::default()).await;
+        let help = Onboard { tenant: "help", chatbot: "support-chatbot-id", number: HELP, ..Onboard::default() };
+        service.onboard(help).await;
+        service.text(HELP, ANNA, "Somebody else's").await;
+        for from in [ANNA, BERT, ANNA] {
+            service.text(SHOP, from, "Hello").await;
+            service.settle().await;
+        }
+        world.graph.fault(Fault::error(400, 131_026));
+        service.text(SHOP, ANNA, "Lost").await;
+        service.settle().await;
+        world.responder.next(None, [Answer::BadRequest]);
+        service.text(SHOP, BERT, "Unanswered").await;
+        service.settle().await;
+        let conversation = found(&service, "/conversations").await.remove(0);
+        let reply = format!("/conversations/{conversation}/messages");
+        assert_eq!(api(&service, "default", "POST", &reply, json!({"message": "I am here"})).await.0, 202);
+        service.settle().await;
+
+        let list = get(&service, "/analytics").await;
+        assert_eq!(list["data"].as_array().unwrap().len(), 1, "{list}");
+        let of = &list["data"][0];
+        for (name, value) in [("userMessages", 5), ("aiResponses", 4), ("agentResponses", 1), ("fallbacks", 1), ("answered", 4),
+            ("unanswered", 1), ("totalContacts", 2), ("activeConversations", 2), ("totalMessages", 11), ("failures", 1)] {
+            assert_eq!(of[name], value, "{name}: {of}");
+        }
+        assert_eq!((&of["id"], &of["failureReasons"]), (&json!("ecommerce-chatbot-id"), &json!({"undeliverable": 1})));
+        let (p50, p95) = (of["latencyP50"].as_i64().unwrap(), of["latencyP95"].as_i64().unwrap());
+        assert!(0 <= p50 && p50 <= p95 && p95 < 20_000, "{of}");
+        let days = get(&service, "/analytics/per-day?days=2").await;
+        let sum = |name: &str| days["data"].as_array().unwrap().iter().map(|day| day[name].as_i64().unwrap()).sum::<i64>();
+        assert_eq!((sum("userMessages"), sum("answered"), sum("failures")), (5, 4, 1));
+        assert_eq!(get(&service, "/analytics?chatbotId=nobody").await["data"], json!([]));
+
+        let http = switchboard::sandbox::http_client().unwrap();
+        let all = http.get(format!("{}/api/v1/analytics?format=csv", service.running.url()));
+        let csv = all.bearer_auth(crate::harness::ADMIN_KEY).send().await.unwrap();
+        assert_eq!(csv.headers()["content-type"], "text/csv; charset=utf-8");
+        let csv = csv.text().await.unwrap();
+        let lines: Vec<&str> = csv.lines().collect();
+        assert!(lines.len() == 3 && lines[0].starts_with("tenant,id,"), "the platform sees all: {csv}");
+        assert!(lines[1].starts_with("default,ecommerce-chatbot-id,") && lines[1].contains("undeliverable=1"), "{csv}");
+        for (path, field) in [("/analytics?days=0", "days"), ("/analytics/per-day?format=xml", "format")] {
+            let (status, wrong) = api(&service, "default", "GET", path, Value::Null).await;
+            assert_eq!((status, wrong["errors"][0]["field"].as_str()), (400, Some(field)));
+        }
         service.running.stop().await;
     }
 }
