@@ -94,13 +94,17 @@ impl Alarm {
                 }
                 continue;
             }
-            if let Some((since, true)) = away.take() {
+            if let Some((since, true)) = away {
                 let words = format!("The database was away for {} s and is back.", since.elapsed().as_secs());
-                self.raise(Kind::DatabaseAway, words).await;
+                // Whoever heard that it is away hears that it is back.
+                if self.raise(Kind::DatabaseAway, words).await.is_err() {
+                    continue;
+                }
             }
+            away = None;
             if begun.elapsed() > SLOW {
                 let words = format!("The database took {} s to answer.", begun.elapsed().as_secs());
-                self.raise(Kind::DatabaseSlow, words).await;
+                let _ = self.raise(Kind::DatabaseSlow, words).await;
             }
             if let Err(error) = self.post_all(&http).await {
                 tracing::debug!(%error, "alerts are posted later");
@@ -108,8 +112,8 @@ impl Alarm {
         }
     }
 
-    async fn raise(&self, kind: Kind, words: String) {
-        self.store.alert(Alert::new(kind, "database", words, self.clock.now_ms())).await;
+    async fn raise(&self, kind: Kind, words: String) -> Result<(), StoreError> {
+        self.store.keep_alert(&Alert::new(kind, "database", words, self.clock.now_ms())).await
     }
 
     /// Raises what waits for too long, what is lost too often, and who fails too often.

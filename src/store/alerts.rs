@@ -151,14 +151,16 @@ pub(super) async fn left(
 impl Store {
     /// Raises an alert, unless the same was said a moment ago. Never fails: whoever raises it has other things to do.
     pub async fn alert(&self, alert: Alert<'_>) {
-        let raised = async {
-            let tx = self.begin().await?;
-            raise(&tx, &alert).await?;
-            Ok::<_, StoreError>(tx.commit().await?)
-        };
-        if let Err(error) = raised.await {
+        if let Err(error) = self.keep_alert(&alert).await {
             tracing::warn!(kind = alert.kind.as_str(), %error, "an alert could not be kept");
         }
+    }
+
+    /// The same, for those who can wait and do it again.
+    pub async fn keep_alert(&self, alert: &Alert<'_>) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        raise(&tx, alert).await?;
+        Ok(tx.commit().await?)
     }
 
     /// A page of alerts, newest first, older than `before`: a tenant's, or everybody's.

@@ -23,16 +23,17 @@ pub(super) async fn processed(
     group: &[Process],
     outputs: &[Vec<Option<Appended>>],
 ) -> Result<(), DbErr> {
-    const KIND: EventType = EventType::MessageReceived;
     let appended = group.iter().flat_map(|p| &p.appends).zip(outputs.iter().flatten());
     let events = appended.filter_map(|(append, appended)| {
         let (tenant, appended) = (append.place.tenant_id.as_str(), appended.as_ref()?);
-        let wanted = append.message.voice.is_customer() && listeners.wants(tenant, KIND);
-        wanted.then(|| Told {
+        // What the business says past us goes out as well.
+        let is_customers = append.message.voice.is_customer();
+        let kind = if is_customers { EventType::MessageReceived } else { EventType::MessageSent };
+        listeners.wants(tenant, kind).then(|| Told {
             tenant,
             conversation: Some(appended.conversation.id),
-            kind: KIND,
-            data: received(append, appended),
+            kind,
+            data: if is_customers { received(append, appended) } else { said(append, appended) },
             now: append.now,
         })
     });
@@ -65,6 +66,26 @@ fn received(append: &Append, appended: &Appended) -> Json {
         "kind": message.kind,
         "text": message.text,
         "note": append.note,
+        "sentAt": rfc3339(message.sent_at),
+    })
+}
+
+/// What the business said through its phone, or through somebody else's program.
+fn said(append: &Append, appended: &Appended) -> Json {
+    let (place, message) = (&append.place, &append.message);
+    json!({
+        "deliveryId": null,
+        "messageId": MessageId(appended.message_id),
+        "conversationId": ConversationId(appended.conversation.id),
+        "accountId": AccountId(place.account_id),
+        "chatbotId": place.chatbot_id,
+        "turnId": null,
+        "wamid": message.wamid,
+        "author": "person",
+        "to": { "phone": message.sender.wa_id, "userId": message.sender.user_id },
+        "text": message.text,
+        "part": 1,
+        "parts": 1,
         "sentAt": rfc3339(message.sent_at),
     })
 }

@@ -9,8 +9,9 @@ use switchboard::runtime::Clock;
 use switchboard::sandbox::webhook::Sender;
 
 use crate::events_out::api;
+use crate::harness::line::Line;
 use crate::harness::receiver::Receiver;
-use crate::harness::{HELP, Onboard, SHOP, Service, World};
+use crate::harness::{Db, HELP, Onboard, SHOP, Service, World};
 use crate::on_both_databases;
 
 const ANNA: &str = "15551230001";
@@ -106,4 +107,63 @@ on_both_databases! {
         assert!(said["text"].as_str().unwrap().contains("inbox") && said.get("tenant").is_none());
         service.running.stop().await;
     }
+}
+
+on_both_databases! {
+    /// Numbers that nobody has, a responder that only fails, and what Meta says cannot wait.
+    async fn what_others_do_is_noticed(db: Db) {
+        use switchboard::sandbox::response_api::Answer;
+        use switchboard::sandbox::webhook::{Change, body};
+        let clock = Clock::manual(switchboard::sandbox::now_ms()).with_pace(0.02);
+        let world = World { clock: clock.clone(), ..World::new(db) };
+        let (operator, listener) = (Receiver::start(), Receiver::start());
+        let service = world.start_with(&[("ALERT_WEBHOOK_URL", &operator.url)]).await;
+        service.onboard(Onboard { tenant: "shop", change: |bot| bot.typing = false, ..Onboard::default() }).await;
+        let wish = serde_json::json!({"url": listener.url, "types": ["account.status"]});
+        assert_eq!(api(&service, "shop", "POST", "/event-endpoints", wish).await.0, 201);
+        let heard = async |kind: &str, tenant: Option<&str>| {
+            service.wait_until(kind, || async {
+                operator.calls().iter().any(|call| {
+                    let said = call.json();
+                    said["kind"] == kind && said.get("tenant").and_then(Value::as_str) == tenant
+                })
+            }).await;
+        };
+        for n in 0..10 {
+            service.text("555000111", ANNA, &format!("Is anybody there? {n}")).await;
+        }
+        heard("events_unroutable", None).await;
+        world.responder.behave(None, Answer::ServerError);
+        for n in 0..12 {
+            service.text(SHOP, &format!("1555124{n:04}"), "Hello").await;
+        }
+        heard("responder_resting", Some("shop")).await;
+        heard("turns_dead", Some("shop")).await;
+        let value = serde_json::json!({"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": "DISABLE", "waba_ban_date": "1"}});
+        let mut change: Value = serde_json::from_str(&body(&[Change::new(SHOP).waba(&format!("waba-{SHOP}"))])).unwrap();
+        change["entry"][0]["changes"][0] = serde_json::json!({"field": "account_update", "value": value});
+        assert_eq!(service.post(change.to_string()).await.status, 200);
+        heard("business_news", Some("shop")).await;
+        let told = listener.wait_for(1).await;
+        assert_eq!((told.len(), told[0].json()["data"]["status"].as_str()), (1, Some("inactive")));
+        service.running.stop().await;
+    }
+}
+
+/// A database that goes away cannot keep an alert: it is posted at once, and once more when the database is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_away_is_noticed() {
+    let Some(db) = Db::postgres().await else { return };
+    let line = Line::to(&db.url()).await;
+    let world = World::fast(db);
+    let operator = Receiver::start();
+    let more = [("ALERT_WEBHOOK_URL", operator.url.as_str()), ("DATABASE_URL", &line.url)];
+    let service = world.start_with(&more).await;
+    line.cut().await;
+    assert!(operator.wait_for(1).await[0].json()["text"].as_str().unwrap().contains("does not answer"));
+    line.mend().await;
+    let back = operator.wait_for(2).await[1].json();
+    assert_eq!(back["kind"], "database_away");
+    assert!(back["text"].as_str().unwrap().contains("is back"));
+    service.running.stop().await;
 }

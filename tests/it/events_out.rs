@@ -256,3 +256,27 @@ on_both_databases! {
         service.running.stop().await;
     }
 }
+
+on_both_databases! {
+    /// What a person types into the business's phone is sent without us; other systems hear of it all the same.
+    async fn what_the_business_says_past_us_is_told(db: Db) {
+        let world = World::fast(db);
+        let service = world.start().await;
+        service.onboard(Onboard::default()).await;
+        let receiver = Receiver::start();
+        listen(&service, "default", &receiver.url, &["message.sent", "message.received"]).await;
+        let mut echo: Value = serde_json::from_str(&body(&[Change::new(SHOP).waba(&format!("waba-{SHOP}"))])).unwrap();
+        let change = &mut echo["entry"][0]["changes"][0];
+        change["field"] = json!("smb_message_echoes");
+        let at = (world.clock.now_ms() / 1000).to_string();
+        change["value"]["message_echoes"] = json!([{"from": "15550000000", "to": ANNA, "id": "wamid.typed", "timestamp": at,
+            "type": "text", "text": {"body": "Maria here"}}]);
+        assert_eq!(service.post(echo.to_string()).await.status, 200);
+        let told = receiver.wait_for(1).await.remove(0);
+        let data = &told.json()["data"];
+        assert_eq!((told.kind().as_str(), &data["author"], &data["deliveryId"]), ("message.sent", &json!("person"), &Value::Null));
+        assert_eq!((&data["to"]["phone"], &data["text"], &data["wamid"]), (&json!(ANNA), &json!("Maria here"), &json!("wamid.typed")));
+        service.settle().await;
+        service.running.stop().await;
+    }
+}
