@@ -59,10 +59,14 @@ pub(super) async fn run(parts: Parts, inbox: Inbox, mut queue: mpsc::Receiver<Ev
         inbox.0.in_hand.fetch_add(got, Ordering::AcqRel);
         let waiting = events.len();
         events.append(&mut batch);
+        let mut found_some = false;
         if got == 0 || looked.elapsed() > PATROL {
             looked = Instant::now();
             match from_database(&parts, &inbox, events.is_empty()).await {
-                Ok(found) => events.extend(found),
+                Ok(found) => {
+                    found_some = !found.is_empty();
+                    events.extend(found);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the inbox cannot look into the database");
                     tokio::time::sleep(PAUSE).await;
@@ -91,7 +95,7 @@ pub(super) async fn run(parts: Parts, inbox: Inbox, mut queue: mpsc::Receiver<Ev
             put_back(&parts, &inbox, &mut events).await;
         }
         inbox.0.in_hand.store(events.len(), Ordering::Release);
-        pause = if events.len() < waiting.max(1) { SHORTLY } else { (pause * 2).min(PATROL) };
+        pause = if found_some || events.len() < waiting.max(1) { SHORTLY } else { (pause * 2).min(PATROL) };
     }
 }
 
