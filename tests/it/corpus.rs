@@ -94,9 +94,10 @@ at_a_desk! {
         }
         assert_eq!(wrong, [""; 0]);
         assert_eq!(sent.len(), expected);
-        let left = "select s.reason from event_states s join webhook_events e on e.id = s.event_id \
-            where s.state = 'received' or s.reason like 'its %' or s.reason like 'reading it%'";
-        assert_eq!(desk.texts(left).await, [""; 0], "nothing failed inside");
+        let waiting = "select reason from event_states where state = 'received' and phone_number_id = $number";
+        desk.texts_are(waiting, &[]).await;
+        let failed = "select reason from event_states where reason like 'its %' or reason like 'reading it%'";
+        assert_eq!(desk.texts(failed).await, [""; 0], "nothing failed inside");
         let health = http_client().unwrap().get(format!("{}/health", desk.service.running.url())).send().await.unwrap();
         assert_eq!(health.status(), 200);
     }
