@@ -333,7 +333,8 @@ create table deliveries (
     part bigint not null,
     parts bigint not null,
     recipient text not null,
-    text text not null,
+    text text not null,    -- what people read
+    content text,          -- JSON: Meta's message object; null: a text message of just these words
     status varchar(16) not null check (status in
         ('queued', 'sending', 'sent', 'delivered', 'read', 'played', 'failed', 'unknown', 'cancelled', 'dead')),
     reason text,

@@ -9,8 +9,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Parts;
 use super::answer::{self, Answer, Both, Listing, Page, Success, Time};
-use super::body::{Body, Field, Fields, text};
+use super::body::{Body, Fields};
 use super::guard::{Reader, Replier};
+use super::outgoing::{self, Outgoing, WINDOW};
 use super::problem::ApiError;
 use super::send::{self, Queued};
 use super::trace;
@@ -41,6 +42,10 @@ pub struct ConversationView {
     unique_client_id: String,
     /// A person has it until then; null: the chatbot answers.
     handed_over_until: Option<Time>,
+    /// Free-form messages are taken until then; null: templates only.
+    window_until: Option<Time>,
+    /// The customer wants no marketing, since then.
+    opted_out_at: Option<Time>,
     created_at: Time,
     last_message_at: Time,
 }
@@ -181,32 +186,21 @@ pub(super) async fn fared(
     Ok(deliveries)
 }
 
-/// Words of a person.
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Words {
-    /// At most 4,096 characters, sent as they are. Also taken as `text`.
-    #[serde(default)]
-    #[schema(value_type = String, required)]
-    message: Field<String>,
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    text: Field<String>,
-}
-
 /// A person answers: the chatbots of the number are silent for 24 hours from now.
 #[utoipa::path(post, path = "/api/v1/conversations/{id}/messages", tag = "conversations",
-    params(("id" = String, Path)), request_body = Words, responses((status = 202, body = Success<Queued>)))]
+    params(("id" = String, Path)), request_body = Outgoing, responses((status = 202, body = Success<Queued>)))]
 pub async fn reply(caller: Replier, parts: web::Data<Parts>, id: web::Path<String>, body: Body) -> Answer {
     let (row, conversation) = caller.conversation(&parts, &id).await?;
-    let words: Words = body.read()?;
+    let words: Outgoing = body.read()?;
     let mut fields = Fields::default();
-    let words = fields.required("message", words.message.or(words.text), text(send::LONGEST));
+    words.without_address(&mut fields);
+    let written = words.written(&mut fields);
     fields.done()?;
     let account = parts.store.account(row.whatsapp_account_id).await?;
     let place = send::sending_place(&account.ok_or_else(|| ApiError::not_found("integration"))?)?;
+    outgoing::window(&parts, &conversation, &written).await?;
     hand(&parts, &conversation, Some(parts.clock.now_ms() + HAND_OVER)).await?;
-    let queued = send::enqueue(&parts, &place, &conversation, "person", words.unwrap_or_default()).await?;
+    let queued = send::enqueue(&parts, &place, &conversation, "person", written).await?;
     tell(&parts, &conversation).await?;
     answer::success(StatusCode::ACCEPTED, "Message queued", queued)
 }
@@ -258,6 +252,8 @@ pub(super) fn view(row: ConversationRow, now: i64) -> ConversationView {
         contact: ContactView { id: ContactId(row.contact_id), name: row.name, phone: row.wa_id },
         unique_client_id: row.unique_conv_id,
         handed_over_until: row.hand_over_until.filter(|until| *until > now).map(Time),
+        window_until: row.wrote_at.map(|at| at + WINDOW).filter(|until| *until > now).map(Time),
+        opted_out_at: row.opted_out_at.map(Time),
         created_at: Time(row.created_at),
         last_message_at: Time(row.last_message_at),
     }

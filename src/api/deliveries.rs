@@ -31,6 +31,9 @@ pub struct DeliveryView {
     turn_id: Option<String>,
     /// Its words.
     text: Option<String>,
+    /// Meta's message object, where it is more than these words.
+    #[schema(value_type = Option<Object>)]
+    content: Option<serde_json::Value>,
     /// Which part of how many, from 1.
     part: i64,
     parts: i64,
@@ -244,6 +247,7 @@ fn view(thing: Thing) -> DeliveryView {
                 message_id: Some(MessageId(delivery.message_id)),
                 turn_id: delivery.turn_id.map(|id| id.to_string()),
                 text: Some(delivery.text),
+                content: delivery.content.and_then(|json| serde_json::from_str(&json).ok()),
                 part: delivery.part + 1,
                 parts: delivery.parts,
                 status: delivery.status,
@@ -272,6 +276,7 @@ fn view(thing: Thing) -> DeliveryView {
                 message_id: None,
                 turn_id: Some(turn.id.to_string()),
                 text: None,
+                content: None,
                 part: 1,
                 parts: 1,
                 // While it is asked again it waits like anything queued.

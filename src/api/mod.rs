@@ -20,6 +20,7 @@ pub mod guard;
 pub mod headers;
 mod integration;
 mod overview;
+mod outgoing;
 pub mod problem;
 mod responder;
 mod send;

@@ -7,20 +7,17 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Parts;
 use super::answer::{self, Answer, Success};
-use super::body::{Body, Checked, Field, Fields, text};
+use super::body::{Body, Fields};
 use super::guard::Replier;
 use super::integration;
+use super::outgoing::{self, Outgoing, Written};
 use super::problem::{ApiError, Code};
 use crate::ids::{AccountId, ConversationId, DeliveryId, MessageId};
-use crate::message::Sender;
 use crate::routing::Status;
 use crate::store::accounts::Account;
 use crate::store::conversations::ConversationRef;
 use crate::store::messages::Place;
 use crate::store::replies::Reply;
-
-/// Longest text of one message, in characters.
-pub const LONGEST: usize = 4096;
 
 /// Through which chatbot.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -32,29 +29,6 @@ pub struct Through {
     chatbot_id: Option<String>,
     /// Its number, where several serve it.
     phone_number_id: Option<String>,
-}
-
-/// A text for a customer.
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Outgoing {
-    /// 7 to 15 digits with their country code; `+` may lead. Also taken as `number` or `phoneNumber`.
-    #[serde(default)]
-    #[schema(value_type = String, required)]
-    to: Field<String>,
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    number: Field<String>,
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    phone_number: Field<String>,
-    /// At most 4,096 characters, sent as they are. Also taken as `text`.
-    #[serde(default)]
-    #[schema(value_type = String, required)]
-    message: Field<String>,
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    text: Field<String>,
 }
 
 /// A message on its way.
@@ -69,7 +43,7 @@ pub struct Queued {
     conversation_id: ConversationId,
 }
 
-/// Sends a text to a customer; WhatsApp takes it within 24 hours of the customer's last message.
+/// Sends a message to a customer. Free-form ones are taken within 24 hours of the customer's last word; templates always.
 #[utoipa::path(post, path = "/api/v1/whatsapp/send", tag = "messages", params(Through), request_body = Outgoing,
     responses((status = 202, body = Success<Queued>)))]
 pub async fn send(
@@ -80,27 +54,17 @@ pub async fn send(
 ) -> Answer {
     let Through { chatbot_id, phone_number_id } = through.into_inner();
     let account = integration::of_chatbot(&caller, &parts, chatbot_id, phone_number_id).await?;
-    let new: Outgoing = body.read()?;
+    let mut new: Outgoing = body.read()?;
     let mut fields = Fields::default();
-    let to = fields.required("to", new.to.or(new.number).or(new.phone_number), phone);
-    let words = fields.required("message", new.message.or(new.text), text(LONGEST));
+    let sender = new.sender(&mut fields);
+    let written = new.written(&mut fields);
     fields.done()?;
-    let sender = Sender { wa_id: to, ..Sender::default() };
     let place = sending_place(&account)?;
     let conversation = parts.store.open_conversation(&place, &sender, parts.clock.now_ms()).await?;
-    let queued = enqueue(&parts, &place, &conversation, "api", words.unwrap_or_default()).await?;
+    outgoing::window(&parts, &conversation, &written).await?;
+    let queued = enqueue(&parts, &place, &conversation, "api", written).await?;
     parts.nudge(conversation.id).await;
     answer::success(StatusCode::ACCEPTED, "Message queued", queued)
-}
-
-/// Digits only, as Meta's `wa_id`s are.
-fn phone(number: String) -> Checked<String> {
-    let digits = number.strip_prefix('+').unwrap_or(&number);
-    let shaped = (7..=15).contains(&digits.len()) && digits.bytes().all(|c| c.is_ascii_digit());
-    if shaped && !digits.starts_with('0') {
-        return Ok(digits.to_owned());
-    }
-    Err("must be 7 to 15 digits with their country code".to_owned())
 }
 
 /// Where messages of an account belong; 409 when it does not work. Without a valid token they wait for one.
@@ -125,10 +89,17 @@ pub(super) async fn enqueue(
     place: &Place,
     conversation: &ConversationRef,
     author: &'static str,
-    words: String,
+    written: Written,
 ) -> Result<Queued, ApiError> {
-    let recipient = conversation.recipient.clone();
-    let reply = Reply { author, parts: vec![words.clone()], text: words, recipient };
+    let content = written.content.map(|object| serde_json::Value::Object(object).to_string());
+    let reply = Reply {
+        author,
+        kind: written.kind,
+        parts: vec![written.text.clone()],
+        text: written.text,
+        content,
+        recipient: conversation.recipient.clone(),
+    };
     let enqueued = parts.store.enqueue(place, conversation.id, &reply, parts.clock.now_ms()).await?;
     let delivery = enqueued.deliveries.first().copied();
     Ok(Queued {

@@ -137,8 +137,10 @@ impl Conversations {
             attempts: calls,
             reply: text.as_ref().map(|text| Reply {
                 author,
+                kind: "text".to_owned(),
                 text: text.clone(),
                 parts: if shadow { Vec::new() } else { bubbles(text) },
+                content: None,
                 recipient: conversation.recipient.clone(),
             }),
             hand_over: hand_off,
@@ -259,6 +261,7 @@ pub fn parcels(conversation: &ConversationRef, enqueued: Enqueued, reply: Reply)
             phone_number_id: conversation.phone_number_id.clone(),
             recipient: reply.recipient.clone(),
             text,
+            content: None,
             attempts: 0,
             next_at: 0,
         })

@@ -1,6 +1,7 @@
 //! Meta's wire: what the Graph API and its webhooks look like. Knows no tenant.
 
 pub mod client;
+pub mod content;
 pub mod errors;
 pub mod messages;
 pub mod onboarding;

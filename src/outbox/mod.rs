@@ -12,6 +12,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
+use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -42,6 +43,8 @@ pub struct Parcel {
     pub recipient: Recipient,
     /// The bubble's words.
     pub text: String,
+    /// Meta's message object, where it is more than these words.
+    pub content: Option<Map<String, Value>>,
     /// Tries so far.
     pub attempts: i64,
     /// Not to be sent before, Unix milliseconds.
@@ -284,6 +287,7 @@ fn parcel(row: Delivery, phone_number_id: String) -> Option<Parcel> {
         phone_number_id,
         recipient: serde_json::from_str(&row.recipient).ok()?,
         text: row.text,
+        content: row.content.map(|json| serde_json::from_str(&json)).transpose().ok()?,
         attempts: row.attempts,
         next_at: row.next_at,
     })

@@ -73,7 +73,11 @@ impl Outbox {
         if !self.patiently(|| store.stations().write(start.clone())).await? {
             return Ok(Step::Next); // cancelled meanwhile
         }
-        let body = messages::text(&parcel.recipient, &parcel.text, &attempt_id.to_string());
+        let callback = attempt_id.to_string();
+        let body = match &parcel.content {
+            None => messages::text(&parcel.recipient, &parcel.text, &callback),
+            Some(content) => messages::addressed(&parcel.recipient, content.clone(), &callback),
+        };
         let result = self.0.graph.send(&parcel.phone_number_id, &account.credentials, &body).await;
         self.0.pacing.sent(&pair, self.0.clock.now_ms());
         let ending = self.judge(result, parcel, &account, &pair).await;

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
 
 use super::contacts::{self, Scope, inserted};
-use super::messages::{Append, Place};
+use super::messages::{Append, Place, wrote_at};
 use super::{Store, StoreError, sql};
 use crate::message::{Recipient, Sender};
 
@@ -284,16 +284,23 @@ pub struct ConversationRow {
     pub wa_id: Option<String>,
     /// A person has it until then.
     pub hand_over_until: Option<i64>,
+    /// The contact wants no marketing, since then.
+    pub opted_out_at: Option<i64>,
+    /// When the contact last wrote, by Meta's clock.
+    pub wrote_at: Option<i64>,
     /// Unix milliseconds.
     pub created_at: i64,
     /// Unix milliseconds.
     pub last_message_at: i64,
 }
 
-pub(super) const SEEN: &str = "c.id, c.chatbot_id, c.whatsapp_account_id, c.phone_number_id, c.unique_conv_id, c.contact_id, \
-    p.name, (select max(a.value) from contact_aliases a where a.contact_id = c.contact_id and a.kind = 'wa_id') as wa_id, \
-    t.hand_over_until, c.created_at, c.last_message_at \
-    from whatsapp_conversations c join contacts p on p.id = c.contact_id join threads t on t.id = c.thread_id";
+pub(super) const SEEN: &str = concat!(
+    "c.id, c.chatbot_id, c.whatsapp_account_id, c.phone_number_id, c.unique_conv_id, c.contact_id, p.name, \
+     (select max(a.value) from contact_aliases a where a.contact_id = c.contact_id and a.kind = 'wa_id') as wa_id, \
+     t.hand_over_until, t.opted_out_at, c.created_at, c.last_message_at, ",
+    wrote_at!(),
+    " as wrote_at from whatsapp_conversations c join contacts p on p.id = c.contact_id join threads t on t.id = c.thread_id"
+);
 
 impl Store {
     /// One of a tenant's conversations.

@@ -150,6 +150,7 @@ pub struct Delivery {
     pub parts: i64,
     pub recipient: String,
     pub text: String,
+    pub content: Option<String>,
     pub status: String,
     pub reason: Option<String>,
     pub code: Option<i64>,
@@ -165,7 +166,7 @@ pub struct Delivery {
 }
 
 const DELIVERY: &str = "id, tenant_id, whatsapp_account_id, conversation_id, message_id, turn_id, part, parts, \
-    recipient, text, status, reason, code, detail, wamid, attempts, next_at, created_at, sent_at, delivered_at, \
+    recipient, text, content, status, reason, code, detail, wamid, attempts, next_at, created_at, sent_at, delivered_at, \
     read_at, failed_at";
 
 /// A stored attempt.

@@ -216,6 +216,16 @@ pub struct Message {
 pub(super) const MESSAGE: &str =
     "id, conversation_id, direction, author, wamid, kind, text, note, turn_id, event_id, sent_at, created_at";
 
+/// When the customer of conversation `c` last wrote. Reactions and what the customer only changed open no window.
+macro_rules! wrote_at {
+    () => {
+        "(select m.sent_at from messages m where m.conversation_id = c.id \
+          and m.direction = 'in' and m.kind not in ('reaction', 'system', 'unsupported', 'edit', 'revoke') \
+          order by m.id desc limit 1)"
+    };
+}
+pub(super) use wrote_at;
+
 impl Store {
     /// The messages of a conversation that wait for a turn, oldest first.
     pub async fn pending_messages(&self, conversation_id: i64) -> Result<Vec<Message>, StoreError> {
@@ -251,6 +261,18 @@ impl Store {
         );
         let found = Message::find_by_statement(sql::statement(self.read(), &text, [sql::json(ids)]));
         Ok(found.all(self.read()).await?)
+    }
+
+    /// When the customer of a thread last wrote something that opens the customer service window, by Meta's clock,
+    /// Unix milliseconds.
+    pub async fn customer_wrote_at(&self, thread_id: i64) -> Result<Option<i64>, StoreError> {
+        let text = concat!(
+            "select max(",
+            wrote_at!(),
+            ") as at from whatsapp_conversations c where c.thread_id = $1"
+        );
+        let row = self.read().query_one_raw(sql::statement(self.read(), text, [thread_id.into()])).await?;
+        Ok(row.map(|row| row.try_get("", "at")).transpose()?.flatten())
     }
 
     /// A page of a tenant's conversation, newest first, older than `before`.

@@ -14,10 +14,14 @@ use crate::message::Recipient;
 pub struct Reply {
     /// `chatbot`, `fallback`, `person`, `api`.
     pub author: &'static str,
+    /// Meta's type word.
+    pub kind: String,
     /// As the author wrote it (Markdown from chatbots).
     pub text: String,
     /// As WhatsApp gets it. Empty: stored, never sent (shadow).
     pub parts: Vec<String>,
+    /// Meta's message object as JSON, which goes out instead of the one part's text.
+    pub content: Option<String>,
     /// Where to.
     pub recipient: Recipient,
 }
@@ -56,7 +60,7 @@ pub(super) async fn enqueue(
             o.place.chatbot_id.as_str().into(),
             "out".into(),
             o.reply.author.into(),
-            "text".into(),
+            o.reply.kind.as_str().into(),
             o.reply.text.as_str().into(),
             o.turn_id.into(),
             o.now.into(),
@@ -76,7 +80,7 @@ pub(super) async fn enqueue(
     }
     // Both databases number the rows of one insert in the order given.
     outputs.sort_unstable_by_key(|e| e.message_id);
-    let mut rows: Vec<[Value; 13]> = Vec::new();
+    let mut rows: Vec<[Value; 14]> = Vec::new();
     for (o, enqueued) in group.iter().zip(&outputs) {
         let recipient = serde_json::to_string(&o.reply.recipient).map_err(|e| DbErr::Json(e.to_string()))?;
         for (part, text) in o.reply.parts.iter().enumerate() {
@@ -90,6 +94,7 @@ pub(super) async fn enqueue(
                 (o.reply.parts.len() as i64).into(),
                 recipient.as_str().into(),
                 text.as_str().into(),
+                o.reply.content.clone().into(),
                 "queued".into(),
                 o.now.into(),
                 o.now.into(),
@@ -101,7 +106,7 @@ pub(super) async fn enqueue(
         let insert = sql::insert(
             tx,
             "deliveries (tenant_id,whatsapp_account_id,conversation_id,message_id,turn_id,part,parts,recipient,text,\
-             status,next_at,created_at,attempts)",
+             content,status,next_at,created_at,attempts)",
             rows,
             "returning id, message_id",
         );

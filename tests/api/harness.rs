@@ -275,26 +275,36 @@ impl Api {
 
     /// A customer's message to a number, as the inbox appends it, handed to its chatbots.
     pub async fn inbound(&self, number: &str, wamid: &str, text: &str, note: Option<&'static str>) {
+        self.inbound_of(number, wamid, text, note, |_| {}).await;
+    }
+
+    /// The same, changed to the test's wishes.
+    pub async fn inbound_of(
+        &self,
+        number: &str,
+        wamid: &str,
+        text: &str,
+        note: Option<&'static str>,
+        change: impl Fn(&mut Inbound),
+    ) {
         let event_id = self.event(number, &format!(r#"{{"id":"{wamid}"}}"#), None).await;
         let now = self.parts.clock.now_ms();
         let accounts = self.parts.routing.accounts(number).await.unwrap();
+        let mut message = Inbound {
+            phone_number_id: number.into(),
+            business_account_id: "waba-1".into(),
+            wamid: wamid.into(),
+            sender: Sender { wa_id: Some(CUSTOMER.into()), name: Some("Ada".into()), ..Sender::default() },
+            sent_at: now,
+            kind: "text".into(),
+            text: text.into(),
+            answerable: true,
+            voice: switchboard::message::Voice::Customer,
+        };
+        change(&mut message);
         let append = |account: &Arc<Account>| Append {
             place: account.place.clone(),
-            message: Inbound {
-                phone_number_id: number.into(),
-                business_account_id: "waba-1".into(),
-                wamid: wamid.into(),
-                sender: Sender {
-                    wa_id: Some(CUSTOMER.into()),
-                    name: Some("Ada".into()),
-                    ..Sender::default()
-                },
-                sent_at: now,
-                kind: "text".into(),
-                text: text.into(),
-                answerable: true,
-                voice: switchboard::message::Voice::Customer,
-            },
+            message: message.clone(),
             known: None,
             note,
             control: None,

@@ -30,7 +30,7 @@ fn id(data: &Value) -> String {
 async fn a_message_is_queued_sent_and_listed() {
     let api = Api::start().await;
     let key = echo(&api, "a").await;
-    let body = json!({"to": "+15551234567", "message": "Your *order* is ready"});
+    let body = json!({"to": "+15551234567", "message": "Your *order* is ready", "force": true});
     let queued = api.expect(202, "post", SEND, &key, body).await;
     assert_eq!(queued["status"], "queued");
     let path = format!("{DELIVERIES}/{}", id(&queued));
@@ -40,9 +40,10 @@ async fn a_message_is_queued_sent_and_listed() {
     // As it was written: what people write is no Markdown.
     assert_eq!(api.graph.sent_to(CUSTOMER)[0].text(), "Your *order* is ready");
 
-    for body in
-        [json!({"number": "15551234567", "message": "x"}), json!({"phoneNumber": "15551234567", "text": "y"})]
-    {
+    for body in [
+        json!({"number": "15551234567", "message": "x", "force": true}),
+        json!({"phoneNumber": "15551234567", "text": "y", "force": true}),
+    ] {
         let again = api.expect(202, "post", SEND, &key, body).await;
         assert_eq!(again["conversationId"], queued["conversationId"]);
     }
@@ -72,16 +73,16 @@ async fn a_message_is_queued_sent_and_listed() {
     let long = "é".repeat(4097);
     for (body, fields) in [
         (json!({}), &["to", "message"][..]),
-        (json!({"to": "0123456789", "message": "x"}), &["to"]),
-        (json!({"to": "123456", "message": "x"}), &["to"]),
-        (json!({"to": "1234567890123456", "message": "x"}), &["to"]),
+        (json!({"to": "0123456789", "message": "x", "force": true}), &["to"]),
+        (json!({"to": "123456", "message": "x", "force": true}), &["to"]),
+        (json!({"to": "1234567890123456", "message": "x", "force": true}), &["to"]),
         (json!({"to": "abc", "message": " "}), &["to", "message"]),
         (json!({"to": CUSTOMER, "message": long}), &["message"]),
         (json!({"to": CUSTOMER, "message": "x", "chatbotId": "y"}), &["chatbotId"]),
     ] {
         api.wrong_fields("post", SEND, &key, body, fields).await;
     }
-    let body = json!({"to": CUSTOMER, "message": "x"});
+    let body = json!({"to": CUSTOMER, "message": "x", "force": true});
     api.wrong_fields("post", "/api/v1/whatsapp/send", &key, body.clone(), &["chatbotId"]).await;
     api.refuse(404, "not_found", "post", "/api/v1/whatsapp/send?chatbotId=none", &key, body.clone()).await;
     api.onboard(&key, "shop", "222").await;
@@ -99,13 +100,14 @@ async fn what_is_another_tenants_is_not_there() {
     let api = Api::start().await;
     let key = echo(&api, "a").await;
     let other = api.key("b", Role::Owner).await;
-    let queued = api.expect(202, "post", SEND, &key, json!({"to": CUSTOMER, "message": "x"})).await;
+    let queued =
+        api.expect(202, "post", SEND, &key, json!({"to": CUSTOMER, "message": "x", "force": true})).await;
     api.graph.wait_for_sent(1, std::time::Duration::from_secs(5)).await;
     let event = api.event("111", r#"{"id":"wamid.E"}"#, Some(EventState::Parked)).await;
     let wamid = api.graph.sent()[0].wamid.clone();
     let delivery = format!("{DELIVERIES}/{}", id(&queued));
     let conversation = format!("{CONVERSATIONS}/{}", queued["conversationId"].as_str().unwrap());
-    let words = json!({"message": "x"});
+    let words = json!({"message": "x", "force": true});
     for (method, path, body) in [
         ("get", delivery.clone(), Value::Null),
         ("post", format!("{delivery}/retry"), json!({})),
@@ -118,7 +120,7 @@ async fn what_is_another_tenants_is_not_there() {
         ("get", format!("/api/v1/events/evt_{event}"), Value::Null),
         ("post", format!("/api/v1/events/evt_{event}/replay"), Value::Null),
         ("get", format!("/api/v1/trace/{wamid}"), Value::Null),
-        ("post", SEND.to_owned(), json!({"to": CUSTOMER, "message": "x"})),
+        ("post", SEND.to_owned(), json!({"to": CUSTOMER, "message": "x", "force": true})),
     ] {
         api.refuse(404, "not_found", method, &path, &other, body).await;
     }
@@ -134,7 +136,7 @@ async fn what_is_another_tenants_is_not_there() {
 async fn what_waits_may_be_withdrawn_and_what_is_doubtful_needs_a_word() {
     let api = Api::start().await;
     let key = echo(&api, "a").await;
-    let body = json!({"to": CUSTOMER, "message": "x"});
+    let body = json!({"to": CUSTOMER, "message": "x", "force": true});
     let account = api.parts.store.accounts("a", Some("shop"), None).await.unwrap().remove(0);
     let status = async |status: &str| {
         let (store, now) = (&api.parts.store, api.parts.clock.now_ms());
@@ -197,7 +199,7 @@ async fn a_turn_without_an_answer_can_be_asked_again() {
         api.until(&dead, &key, |data| data.as_array().is_some_and(|all| all.len() == wanted)).await;
     }
     api.expect(200, "patch", "/api/v1/chatbots/shop", &key, json!({"responder": {"kind": "echo"}})).await;
-    api.expect(202, "post", SEND, &key, json!({"to": CUSTOMER, "message": "x"})).await;
+    api.expect(202, "post", SEND, &key, json!({"to": CUSTOMER, "message": "x", "force": true})).await;
     api.graph.wait_for_sent(1, std::time::Duration::from_secs(5)).await;
 
     // Both kinds in one list, each once, whatever the page.
@@ -344,7 +346,8 @@ async fn lists_and_retries_work_on_postgres() {
     let api = Api::start_with(options).await;
     let key = echo(&api, "a").await;
     api.graph.fault(Fault::error(400, 131_026));
-    let lost = api.expect(202, "post", SEND, &key, json!({"to": CUSTOMER, "message": "x"})).await;
+    let lost =
+        api.expect(202, "post", SEND, &key, json!({"to": CUSTOMER, "message": "x", "force": true})).await;
     let path = format!("{DELIVERIES}/{}", id(&lost));
     api.until(&path, &key, |data| data["status"] == "failed").await;
     api.expect(200, "post", &format!("{path}/retry"), &key, json!({})).await;
@@ -356,4 +359,133 @@ async fn lists_and_retries_work_on_postgres() {
     api.expect(200, "delete", "/api/v1/chatbots/shop", &key, Value::Null).await;
     let (_, gone) = api.call("get", "/api/v1/whatsapp/integration?chatbotId=shop", &key, Value::Null).await;
     assert_eq!(gone["success"], false);
+}
+
+#[actix_web::test]
+async fn metas_own_message_objects_go_out_as_they_are() {
+    let api = Api::start().await;
+    let key = echo(&api, "a").await;
+    api.inbound("111", "wamid.in", "hello", Some("not_answerable")).await;
+    let interactive = json!({"type": "button", "body": {"text": "Choose"},
+        "action": {"buttons": [{"type": "reply", "reply": {"id": "y", "title": "Yes"}}]}});
+    let objects = [
+        ("text", json!({"body": "see https://a.b", "preview_url": true}), "see https://a.b"),
+        ("image", json!({"link": "https://a.b/c.png", "caption": "Look"}), "Look"),
+        ("location", json!({"latitude": 1, "longitude": 2}), "Location: (1, 2)"),
+        ("reaction", json!({"message_id": "wamid.in", "emoji": "👍"}), "[Reaction: 👍]"),
+        ("interactive", interactive, "Choose"),
+        ("contacts", json!([{"name": {"formatted_name": "Ann", "first_name": "Ann"}}]), "Contact: Ann"),
+        (
+            "template",
+            json!({"name": "hello_world", "language": {"code": "en_US"}}),
+            "[Template: hello_world]",
+        ),
+    ];
+    let mut conversation = String::new();
+    for (n, (kind, part, said)) in objects.iter().enumerate() {
+        let mut body = json!({"messaging_product": "whatsapp", "to": CUSTOMER, "type": kind, *kind: part});
+        if *kind == "text" {
+            body["context"] = json!({"message_id": "wamid.in"});
+        }
+        let queued = api.expect(202, "post", SEND, &key, body).await;
+        let path = format!("{DELIVERIES}/{}", id(&queued));
+        let sent = api.until(&path, &key, |data| data["status"] == "sent").await;
+        assert_eq!((&sent["text"], &sent["content"][kind]), (&json!(said), part));
+        let body = &api.graph.sent()[n].body;
+        assert_eq!((&body["type"], &body[kind], &body["to"]), (&json!(kind), part, &json!("+15551234567")));
+        assert_eq!(body["context"].is_null(), *kind != "text");
+        conversation = queued["conversationId"].as_str().unwrap().to_owned();
+    }
+    // A person's reply takes the same.
+    let messages = format!("{CONVERSATIONS}/{conversation}/messages");
+    let sticker = json!({"type": "sticker", "sticker": {"link": "https://a.b/c.webp"}});
+    let queued = api.expect(202, "post", &messages, &key, sticker).await;
+    api.until(&format!("{DELIVERIES}/{}", id(&queued)), &key, |data| data["status"] == "sent").await;
+    let said = api.expect(200, "get", &messages, &key, Value::Null).await;
+    assert_eq!(
+        (&said[0]["type"], &said[0]["text"], &said[0]["author"]),
+        (&json!("sticker"), &json!("[Sticker]"), &json!("person"))
+    );
+
+    for (body, fields) in [
+        (json!({"to": CUSTOMER, "type": "image", "image": {}}), &["image"][..]),
+        (json!({"to": CUSTOMER, "type": "image", "message": "x"}), &["message", "image"]),
+        (json!({"to": CUSTOMER, "type": 7}), &["type"]),
+        (json!({"to": CUSTOMER, "text": {"body": ""}}), &["text.body"]),
+        (json!({"to": CUSTOMER, "text": 7}), &["message"]),
+        (json!({"to": CUSTOMER, "template": {"name": "x"}}), &["message"]),
+        (json!({"to": CUSTOMER, "message": "x", "force": "yes"}), &["force"]),
+        (json!({"to": CUSTOMER, "message": "x", "messaging_product": "sms"}), &["messaging_product"]),
+        (json!({"to": CUSTOMER, "recipient": "US.1", "message": "x"}), &["recipient"]),
+        (json!({"recipient": "15551234567", "message": "x"}), &["recipient"]),
+    ] {
+        api.wrong_fields("post", SEND, &key, body, fields).await;
+    }
+    api.wrong_fields("post", &messages, &key, json!({"to": CUSTOMER, "message": "x"}), &["to"]).await;
+}
+
+/// A stranger and a customer who wrote too long ago get templates only; a reaction opens no window.
+async fn the_window_is_kept(api: Api) {
+    let key = echo(&api, "a").await;
+    let user = json!({"recipient": "US.13491208655302741918", "message": "x"});
+    let problem = api.refuse(409, "window_closed", "post", SEND, &key, user.clone()).await;
+    assert!(problem["detail"].as_str().unwrap().contains("template"));
+    let template = json!({"recipient": "US.13491208655302741918", "type": "template",
+        "template": {"name": "hello", "language": {"code": "en"}}});
+    api.expect(202, "post", SEND, &key, template).await;
+    let sent = api.graph.wait_for_sent(1, std::time::Duration::from_secs(5)).await;
+    assert_eq!((sent[0].to.as_str(), sent[0].body.get("to")), ("US.13491208655302741918", None));
+    let mut forced = user;
+    forced["force"] = true.into();
+    api.expect(202, "post", SEND, &key, forced).await;
+    api.graph.wait_for_sent(2, std::time::Duration::from_secs(5)).await;
+
+    let day = 86_400_000;
+    let words = json!({"to": CUSTOMER, "message": "x"});
+    for (n, (ago, kind, open)) in
+        [(day + 1_000, "text", false), (0, "reaction", false), (day - 60_000, "image", true)]
+            .into_iter()
+            .enumerate()
+    {
+        let wamid = format!("wamid.{n}");
+        api.inbound_of("111", &wamid, "hello", Some("stale"), |message| {
+            message.sent_at -= ago;
+            message.kind = kind.to_owned();
+        })
+        .await;
+        let (_, list) = api.call("get", CONVERSATIONS, &key, Value::Null).await;
+        let path = format!("{CONVERSATIONS}/{}", id(&list["data"][0]));
+        assert_eq!(
+            api.expect(200, "get", &path, &key, Value::Null).await["windowUntil"].is_string(),
+            open,
+            "{kind}"
+        );
+        for path in [SEND.to_owned(), format!("{path}/messages")] {
+            let mut body = words.clone();
+            if path != SEND {
+                body.as_object_mut().unwrap().remove("to");
+            }
+            if open {
+                api.expect(202, "post", &path, &key, body).await;
+            } else {
+                api.refuse(409, "window_closed", "post", &path, &key, body).await;
+                let (_, handed) = api
+                    .call("get", &format!("{CONVERSATIONS}/{}", id(&list["data"][0])), &key, Value::Null)
+                    .await;
+                assert_eq!(handed["data"]["handedOverUntil"], Value::Null, "nobody took over");
+            }
+        }
+    }
+}
+
+#[actix_web::test]
+async fn free_form_needs_an_open_window() {
+    the_window_is_kept(Api::start().await).await;
+}
+
+#[actix_web::test]
+async fn free_form_needs_an_open_window_on_postgres() {
+    let Some(database) = postgres::database().await else { return };
+    let options = Options { database: Some(Location::Postgres(database.url.clone())), ..Options::default() };
+    the_window_is_kept(Api::start_with(options).await).await;
 }

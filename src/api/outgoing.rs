@@ -1,0 +1,231 @@
+//! A message as a caller writes it: plain words, or Meta's own message object. Read here, checked against Meta's limits
+//! and against the customer service window.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::Parts;
+use super::body::{Field, Fields, any, text};
+use super::problem::{ApiError, Code};
+use crate::graph::content;
+use crate::message::Sender;
+use crate::store::conversations::ConversationRef;
+
+/// How long a customer's last word allows free-form messages, in milliseconds.
+pub const WINDOW: i64 = 86_400_000;
+
+/// A message for a customer: `message` (plain words), or Meta's message object (`type` and the object named like it).
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Outgoing {
+    /// 7 to 15 digits with their country code; `+` may lead. Also taken as `number` or `phoneNumber`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    to: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    number: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    phone_number: Field<String>,
+    /// Instead of `to`: a business-scoped user ID such as `US.13491208655302741918`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    recipient: Field<String>,
+    /// At most 4,096 characters, sent as they are. Also taken as `text`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    message: Field<String>,
+    /// Send a free-form message although the customer last wrote more than 24 hours ago: Meta decides.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    force: Field<bool>,
+    /// `text`, `image`, `video`, `audio`, `document`, `sticker`, `location`, `contacts`, `reaction`, `interactive` or
+    /// `template`.
+    #[serde(default, rename = "type")]
+    #[schema(value_type = Option<String>)]
+    kind: Field<String>,
+    /// The words again, or Meta's `{body,preview_url}`.
+    #[serde(default)]
+    #[schema(value_type = Option<Value>)]
+    text: Field<Value>,
+    /// `{link}` or `{id}` (Meta's, or `med_…` of `POST /api/v1/media`), `caption`.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    image: Field<Value>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    video: Field<Value>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    audio: Field<Value>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    document: Field<Value>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    sticker: Field<Value>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    location: Field<Value>,
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<Object>>)]
+    contacts: Field<Value>,
+    /// `{message_id,emoji}`; an empty emoji takes the reaction back.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    reaction: Field<Value>,
+    /// Buttons, lists, links, requests for a location or for contact details.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    interactive: Field<Value>,
+    /// `{name,language:{code},components}`; the one kind that needs no open window.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    template: Field<Value>,
+    /// `{message_id}` of the message it answers.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    context: Field<Value>,
+    /// As in Meta's own requests; not needed.
+    #[serde(default, rename = "messaging_product")]
+    #[schema(value_type = Option<String>)]
+    messaging_product: Field<String>,
+    /// As in Meta's own requests; not needed.
+    #[serde(default, rename = "recipient_type")]
+    #[schema(value_type = Option<String>)]
+    recipient_type: Field<String>,
+}
+
+/// What is to be sent.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Meta's type word.
+    pub kind: String,
+    /// What people read.
+    pub text: String,
+    /// Meta's message object, where it is more than the text.
+    pub content: Option<Map<String, Value>>,
+    /// Whether the window is not to be looked at.
+    pub force: bool,
+}
+
+impl Outgoing {
+    /// Whom it is for.
+    pub fn sender(&mut self, fields: &mut Fields) -> Sender {
+        let take = |field: &mut Field<String>| std::mem::take(field);
+        let to = take(&mut self.to).or(take(&mut self.number)).or(take(&mut self.phone_number));
+        let recipient = take(&mut self.recipient);
+        if !recipient.is_there() {
+            return Sender { wa_id: fields.required("to", to, phone), ..Sender::default() };
+        }
+        if to.is_there() {
+            fields.wrong("recipient", "must not stand beside to");
+        }
+        Sender { user_id: fields.required("recipient", recipient, user_id), ..Sender::default() }
+    }
+
+    /// For a conversation that knows whom it is for.
+    pub fn without_address(&self, fields: &mut Fields) {
+        let address = [
+            ("to", &self.to),
+            ("number", &self.number),
+            ("phoneNumber", &self.phone_number),
+            ("recipient", &self.recipient),
+        ];
+        for (name, _) in address.iter().filter(|(_, field)| field.is_there()) {
+            fields.wrong(name, "is known from the conversation");
+        }
+    }
+
+    /// What it says; whatever is wrong with it is noted.
+    pub fn written(self, fields: &mut Fields) -> Written {
+        let force = fields.given("force", self.force, any).unwrap_or(false);
+        fields.given("messaging_product", self.messaging_product, only("whatsapp"));
+        fields.given("recipient_type", self.recipient_type, only("individual"));
+        let is_object = matches!(&self.text, Field::Given(Value::Object(_)));
+        if !self.kind.is_there() && !is_object {
+            let words = match self.text {
+                Field::Given(Value::String(words)) => self.message.or(Field::Given(words)),
+                Field::Given(_) => self.message.or(Field::Wrong(None, "expected a string".to_owned())),
+                Field::Null => self.message.or(Field::Null),
+                _ => self.message,
+            };
+            let text = fields.required("message", words, text(content::TEXT)).unwrap_or_default();
+            return Written { kind: "text".to_owned(), text, content: None, force };
+        }
+        if self.message.is_there() {
+            fields.wrong("message", "must not stand beside type");
+        }
+        let mut object = Map::new();
+        if let Some(kind) = fields.given("type", self.kind, any).or(is_object.then(|| "text".to_owned())) {
+            object.insert("type".to_owned(), kind.into());
+        }
+        for (name, field) in [
+            ("text", self.text),
+            ("image", self.image),
+            ("video", self.video),
+            ("audio", self.audio),
+            ("document", self.document),
+            ("sticker", self.sticker),
+            ("location", self.location),
+            ("contacts", self.contacts),
+            ("reaction", self.reaction),
+            ("interactive", self.interactive),
+            ("template", self.template),
+            ("context", self.context),
+        ] {
+            if let Field::Given(value) = field {
+                object.insert(name.to_owned(), value);
+            }
+        }
+        for wrong in content::check(&object) {
+            if !fields.has(&wrong.field) {
+                fields.wrong(&wrong.field, wrong.message);
+            }
+        }
+        let kind = object.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+        Written { kind, text: content::words(&object), content: Some(object), force }
+    }
+}
+
+/// Refuses what Meta would refuse: free-form words to a customer who last wrote more than 24 hours ago, or never.
+pub(super) async fn window(
+    parts: &Parts,
+    conversation: &ConversationRef,
+    written: &Written,
+) -> Result<(), ApiError> {
+    if written.force || written.kind == "template" {
+        return Ok(());
+    }
+    let since = parts.clock.now_ms() - WINDOW;
+    if parts.store.customer_wrote_at(conversation.thread_id).await?.is_some_and(|at| at > since) {
+        return Ok(());
+    }
+    let detail = "The customer has not written within the last 24 hours: send an approved template (type template), \
+                  or force: true to let Meta decide.";
+    Err(ApiError::new(Code::WindowClosed, detail))
+}
+
+fn only(word: &'static str) -> impl Fn(String) -> Result<(), String> {
+    move |given| if given == word { Ok(()) } else { Err(format!("must be {word}")) }
+}
+
+/// Digits only, as Meta's `wa_id`s are.
+fn phone(number: String) -> Result<String, String> {
+    let digits = number.strip_prefix('+').unwrap_or(&number);
+    let shaped = (7..=15).contains(&digits.len()) && digits.bytes().all(|c| c.is_ascii_digit());
+    if shaped && !digits.starts_with('0') {
+        return Ok(digits.to_owned());
+    }
+    Err("must be 7 to 15 digits with their country code".to_owned())
+}
+
+/// Two letters, a dot, and what Meta made up; kept whole.
+fn user_id(id: String) -> Result<String, String> {
+    let allowed = |c: u8| c.is_ascii_alphanumeric() || c == b'.';
+    let shaped =
+        id.len() <= 140 && id.bytes().all(allowed) && id.as_bytes().get(2) == Some(&b'.') && id.len() > 3;
+    if shaped { Ok(id) } else { Err("must be a business-scoped user ID such as US.1349120865".to_owned()) }
+}
