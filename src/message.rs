@@ -197,6 +197,21 @@ pub struct StatusUpdate {
     pub error_code: Option<i64>,
     /// Its words.
     pub error_text: Option<String>,
+    /// Whose status it is, when the message went to a group: phone or BSUID.
+    pub participant: Option<String>,
+    /// What Meta bills, when it says so.
+    pub pricing: Option<Pricing>,
+}
+
+/// What Meta bills for a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pricing {
+    /// `service`, `utility`, `marketing`, `authentication` …
+    pub category: String,
+    /// `regular`, `free_customer_service`, `free_entry_point` …
+    pub kind: String,
+    /// Whether it costs something.
+    pub billable: bool,
 }
 
 /// One thing a webhook change yields.

@@ -2,6 +2,8 @@ drop table instances;
 drop table alerts;
 drop table event_deliveries;
 drop table event_endpoints;
+drop table usage_days;
+drop table delivery_participants;
 drop table early_statuses;
 drop table attempts;
 drop table deliveries;

@@ -347,7 +347,11 @@ create table deliveries (
     sent_at bigint,
     delivered_at bigint,
     read_at bigint,
+    played_at bigint,
     failed_at bigint,
+    price_category varchar(40),
+    price_type varchar(40),
+    billable boolean,
     told varchar(16) -- the last status that the tenant's own systems were told of
 );
 create index deliveries_open on deliveries (conversation_id, id) where status in ('queued', 'sending');
@@ -363,7 +367,8 @@ create table attempts (
     outcome varchar(16), -- accepted, refused, not_sent, unknown
     code bigint,
     detail text,
-    wamid text
+    wamid text,
+    priced boolean -- whether its price was counted
 );
 create index attempts_delivery on attempts (delivery_id);
 create index attempts_wamid on attempts (wamid) where wamid is not null;
@@ -373,13 +378,32 @@ create table early_statuses (
     id :identity,
     whatsapp_account_id bigint not null,
     wamid text not null,
-    status varchar(16) not null,
-    at bigint not null,
-    code bigint,
-    detail text,
+    status text not null, -- JSON: all of it
     stored_at bigint not null
 );
 create index early_statuses_wamid on early_statuses (wamid);
+
+-- Of a message to a group, how it fares with each of its people.
+create table delivery_participants (
+    delivery_id bigint not null,
+    participant varchar(160) not null,
+    status varchar(16) not null,
+    rank bigint not null,
+    at bigint not null,
+    primary key (delivery_id, participant)
+);
+
+-- Messages that Meta priced, by day (UTC, of the status that told it).
+create table usage_days (
+    tenant_id text not null,
+    day varchar(10) not null,
+    chatbot_id text not null,
+    category varchar(40) not null,
+    type varchar(40) not null,
+    billable boolean not null,
+    messages bigint not null,
+    primary key (tenant_id, day, chatbot_id, category, type, billable)
+);
 
 -- ── what other systems are told ─────────────────────────────────────────────────────────────────────
 -- Where a tenant's own systems hear of what happens; api and docs call them event endpoints.

@@ -44,7 +44,7 @@ pub struct ConversationView {
     handed_over_until: Option<Time>,
     /// Free-form messages are taken until then; null: templates only.
     window_until: Option<Time>,
-    /// The customer wants no marketing, since then.
+    /// The customer wants no messages, since then.
     opted_out_at: Option<Time>,
     created_at: Time,
     last_message_at: Time,

@@ -14,6 +14,7 @@ use crate::graph::errors;
 use crate::ids::{ConversationId, DeliveryId, MessageId, TurnId};
 use crate::message::DeliveryStatus;
 use crate::store::deliveries::{Attempt, Delivery};
+use crate::store::statuses::Participant;
 use crate::store::turns::Turn;
 
 /// An outgoing message, or a turn that got no answer.
@@ -55,7 +56,31 @@ pub struct DeliveryView {
     sent_at: Option<Time>,
     delivered_at: Option<Time>,
     read_at: Option<Time>,
+    /// A voice message was listened to.
+    played_at: Option<Time>,
     failed_at: Option<Time>,
+    /// What Meta bills for it, once it says so.
+    pricing: Option<PricingView>,
+}
+
+/// What Meta bills.
+#[derive(Serialize, ToSchema)]
+pub struct PricingView {
+    /// `service`, `utility`, `marketing`, `authentication` …
+    category: String,
+    /// `regular`, `free_customer_service` …
+    #[serde(rename = "type")]
+    kind: String,
+    billable: bool,
+}
+
+/// How a message to a group fares with one of its people.
+#[derive(Serialize, ToSchema)]
+pub struct ParticipantView {
+    /// Phone or user ID.
+    id: String,
+    status: String,
+    at: Time,
 }
 
 /// A delivery with its tries.
@@ -65,6 +90,8 @@ pub struct DeliveryWithTries {
     delivery: DeliveryView,
     /// Oldest first.
     tries: Vec<TryView>,
+    /// Of a message to a group; empty otherwise.
+    participants: Vec<ParticipantView>,
 }
 
 /// One try.
@@ -164,12 +191,16 @@ pub async fn list(
     responses((status = 200, body = Success<DeliveryWithTries>)))]
 pub async fn one(caller: Reader, parts: web::Data<Parts>, id: web::Path<String>) -> Answer {
     let thing = find(&caller, &parts, &id).await?;
-    let attempts = match &thing {
-        Thing::Message(delivery) => parts.store.attempts(delivery.id).await?,
-        Thing::Turn(_) => Vec::new(),
+    let (attempts, people) = match &thing {
+        Thing::Message(delivery) => {
+            (parts.store.attempts(delivery.id).await?, parts.store.participants(delivery.id).await?)
+        }
+        Thing::Turn(_) => Default::default(),
     };
     let tries = attempts.into_iter().map(try_view).collect();
-    answer::ok("Delivery", DeliveryWithTries { delivery: view(thing), tries })
+    let person = |p: Participant| ParticipantView { id: p.participant, status: p.status, at: Time(p.at) };
+    let participants = people.into_iter().map(person).collect();
+    answer::ok("Delivery", DeliveryWithTries { delivery: view(thing), tries, participants })
 }
 
 /// A wish for another try.
@@ -261,7 +292,13 @@ fn view(thing: Thing) -> DeliveryView {
                 sent_at: delivery.sent_at.map(Time),
                 delivered_at: delivery.delivered_at.map(Time),
                 read_at: delivery.read_at.map(Time),
+                played_at: delivery.played_at.map(Time),
                 failed_at: delivery.failed_at.map(Time),
+                pricing: delivery.price_category.map(|category| PricingView {
+                    category,
+                    kind: delivery.price_type.unwrap_or_default(),
+                    billable: delivery.billable == Some(true),
+                }),
             }
         }
         Thing::Turn(turn) => {
@@ -291,7 +328,9 @@ fn view(thing: Thing) -> DeliveryView {
                 sent_at: None,
                 delivered_at: None,
                 read_at: None,
+                played_at: None,
                 failed_at: turn.closed_at.map(Time),
+                pricing: None,
             }
         }
     }

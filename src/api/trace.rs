@@ -37,7 +37,7 @@ pub struct Trace {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Station {
     /// `received` (by Meta's clock), `stored`, `routed`, `appended`, `turn`, `asked`, `answered`, `queued`, `attempt`,
-    /// `sent`, `delivered`, `read`, `failed`.
+    /// `sent`, `delivered`, `read`, `played`, `failed`.
     pub name: &'static str,
     /// When.
     pub at: Time,
@@ -165,6 +165,7 @@ async fn follow(store: &Store, delivery: &Delivery, stations: &mut Vec<Station>)
         ("sent", delivery.sent_at),
         ("delivered", delivery.delivered_at),
         ("read", delivery.read_at),
+        ("played", delivery.played_at),
         ("failed", delivery.failed_at),
     ];
     stations.extend(times.into_iter().filter_map(|(name, at)| Some(station(name, at?, id.clone()))));

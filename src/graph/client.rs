@@ -51,8 +51,19 @@ pub enum SendFailure {
         retry_after: Option<Duration>,
     },
     /// The answer was lost, unreadable or a fault of Meta's (5xx): the call may have had its effect.
-    #[error("no certain answer: {0}")]
-    Ambiguous(String),
+    #[error("no certain answer: {detail}")]
+    Ambiguous {
+        /// What happened.
+        detail: String,
+        /// Meta's own code, when it was Meta's own fault.
+        code: Option<i64>,
+    },
+}
+
+impl SendFailure {
+    pub(super) fn lost(detail: impl Into<String>) -> Self {
+        Self::Ambiguous { detail: detail.into(), code: None }
+    }
 }
 
 /// A Graph API at one address and version.
@@ -80,7 +91,7 @@ impl GraphClient {
         let answer = self.call(Method::POST, &path, &[], credentials, Some(body)).await?;
         match answer["messages"][0]["id"].as_str() {
             Some(wamid) if !wamid.is_empty() => Ok(Accepted { wamid: wamid.to_owned() }),
-            _ => Err(SendFailure::Ambiguous("success without a message ID".to_owned())),
+            _ => Err(SendFailure::lost("success without a message ID")),
         }
     }
 
@@ -137,7 +148,7 @@ impl GraphClient {
         let retry_after = retry_after(response.headers());
         let answer = read_capped(response).await?;
         if status.is_success() {
-            let unreadable = |_| SendFailure::Ambiguous("success with an unreadable body".to_owned());
+            let unreadable = |_| SendFailure::lost("success with an unreadable body");
             let json: Value = serde_json::from_slice(&answer).map_err(unreadable)?;
             if json["error"].is_null() {
                 return Ok(json);
@@ -146,7 +157,7 @@ impl GraphClient {
         let mut error = GraphError::parse(status.as_u16(), &answer);
         hide(&mut error, secret);
         if !error.verdict().certainly_not_sent() {
-            return Err(SendFailure::Ambiguous(error.to_string()));
+            return Err(SendFailure::Ambiguous { detail: error.to_string(), code: error.code });
         }
         Err(SendFailure::Refused { error, retry_after })
     }
@@ -198,14 +209,14 @@ fn lost(error: reqwest::Error) -> SendFailure {
         words = format!("{words}: {inner}");
         cause = inner.source();
     }
-    if never_written { SendFailure::NotSent(words) } else { SendFailure::Ambiguous(words) }
+    if never_written { SendFailure::NotSent(words) } else { SendFailure::lost(words) }
 }
 
 async fn read_capped(mut response: Response) -> Result<Vec<u8>, SendFailure> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(lost)? {
         if body.len() + chunk.len() > MAX_ANSWER {
-            return Err(SendFailure::Ambiguous("the answer is too large".to_owned()));
+            return Err(SendFailure::lost("the answer is too large"));
         }
         body.extend_from_slice(&chunk);
     }

@@ -233,7 +233,7 @@ impl GraphClient {
             .append_pair("code", code.expose_secret());
         let answer = Self::answer(self.request(Method::GET, url), code.expose_secret()).await?;
         let token = text(&answer["access_token"]);
-        token.map(Into::into).ok_or_else(|| SendFailure::Ambiguous("success without a token".to_owned()))
+        token.map(Into::into).ok_or_else(|| SendFailure::lost("success without a token"))
     }
 
     /// What Graph knows of `token`. Works only for tokens of the app `app_id` whose secret is given. Meta takes

@@ -10,7 +10,7 @@ mod people;
 use serde_json::Value;
 
 use crate::graph::payload::{Change, RawObject, parse_lenient};
-use crate::message::{DeliveryStatus, Inbound, Item, Sender, StatusUpdate, Voice};
+use crate::message::{DeliveryStatus, Inbound, Item, Pricing, Sender, StatusUpdate, Voice};
 
 /// Everything one change yields, in its own order. Never empty.
 pub fn normalize(change: &Change) -> Vec<Item> {
@@ -173,7 +173,23 @@ fn status(number: &str, status: &Value) -> Result<Item, &'static str> {
         error_text: [&error["error_data"]["details"], &error["message"], &error["title"]]
             .into_iter()
             .find_map(words),
+        participant: id(&status["recipient_participant_user_id"])
+            .or_else(|| id(&status["recipient_participant_id"])),
+        pricing: pricing(&status["pricing"]),
     }))
+}
+
+fn pricing(pricing: &Value) -> Option<Pricing> {
+    // Long words would not fit the day's table, and none of Meta's is.
+    let word = |value: &Value| id(value).map(|word| word.chars().take(40).collect::<String>());
+    let (category, kind) = (word(&pricing["category"]), word(&pricing["type"]));
+    if category.is_none() && kind.is_none() {
+        return None;
+    }
+    let kind = kind.unwrap_or_else(|| "unknown".to_owned());
+    // `billable` is on its way out; the type says the same.
+    let billable = pricing["billable"].as_bool().unwrap_or(kind == "regular");
+    Some(Pricing { category: category.unwrap_or_else(|| "unknown".to_owned()), kind, billable })
 }
 
 fn error_words(error: &Value) -> String {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use moka::sync::Cache;
 use uuid::Uuid;
 
-use crate::graph::errors;
+use crate::graph::errors::{self, Reaction};
 use crate::inbox::wishes::{Wish, wish};
 use crate::message::{BusinessNews, Consent, Inbound, Item, Rename, Routed, Sender, StatusUpdate, Voice};
 use crate::routing::{Account, Accounts, Routing, Status};
@@ -288,6 +288,7 @@ fn silencing(control: Control) -> Option<&'static str> {
 }
 
 fn apply(status: &StatusUpdate, accounts: &[&Arc<Account>], now: i64) -> Option<ApplyStatus> {
+    let verdict = status.error_code.and_then(errors::verdict);
     Some(ApplyStatus {
         account_ids: accounts.iter().map(|a| a.place.account_id).collect(),
         wamid: status.wamid.clone(),
@@ -295,8 +296,12 @@ fn apply(status: &StatusUpdate, accounts: &[&Arc<Account>], now: i64) -> Option<
         status: status.status?,
         at: if status.at > 0 { status.at } else { now },
         code: status.error_code,
-        reason: status.error_code.and_then(errors::verdict).map(|verdict| verdict.reason),
+        reason: verdict.map(|verdict| verdict.reason.to_owned()),
         detail: status.error_text.clone(),
+        account_status: verdict.and_then(|verdict| verdict.account_status()).map(str::to_owned),
+        opted_out: verdict.is_some_and(|verdict| verdict.reaction == Reaction::OptedOut),
+        participant: status.participant.clone(),
+        pricing: status.pricing.clone(),
         now,
     })
 }

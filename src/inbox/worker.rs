@@ -3,7 +3,7 @@
 //! A batch is finished before the next begins, and an event waits while another instance has an older one of the same
 //! person, so nothing overtakes anything on its way to a conversation.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -172,10 +172,16 @@ async fn process(
 ) -> Result<(), StoreError> {
     let now = parts.clock.now_ms();
     let mut jobs: Vec<Process> = Vec::new();
+    let mut alarming: BTreeSet<&str> = BTreeSet::new();
     for event in events {
         match read(event) {
             Ok(items) => match route::route(&parts.routing, known, event, items, now).await {
-                Ok(job) => jobs.extend(job.in_pieces()),
+                Ok(job) => {
+                    if job.statuses.iter().any(|status| status.account_status.is_some()) {
+                        alarming.extend(event.phone_number_id.as_deref());
+                    }
+                    jobs.extend(job.in_pieces());
+                }
                 // Not the database's absence, so waiting would stop everybody behind it.
                 Err(StoreError::Query(error)) => {
                     tracing::error!(event = event.id, error, "an event could not be routed");
@@ -209,6 +215,9 @@ async fn process(
             Err(error) => failed = Some(error),
         }
     }
+    for number in alarming {
+        look_again(parts, number).await;
+    }
     for (owner, ids) in elsewhere {
         if let Err(error) = parts.news.tell(News::Conversations { owner, ids }).await {
             tracing::warn!(%error, owner, "another instance will find its messages by itself");
@@ -236,6 +245,19 @@ async fn spread(parts: &Parts, known: &Known, told: &[Told]) {
         known.forget_all();
         if let Err(error) = parts.news.tell(News::Names).await {
             tracing::warn!(%error, "other instances may know somebody by former names for a while");
+        }
+    }
+}
+
+/// A failed message may have said something of its account: everybody is to know.
+async fn look_again(parts: &Parts, number: &str) {
+    let before = parts.routing.accounts(number).await;
+    parts.routing.changed(number).await;
+    let (Ok(before), Ok(after)) = (before, parts.routing.accounts(number).await) else { return };
+    for (was, is) in before.iter().zip(after.iter()) {
+        if was.status != is.status {
+            let (account, tenant) = (is.place.account_id, &is.place.tenant_id);
+            tracing::error!(account, tenant, status = ?is.status, "an account needs its people");
         }
     }
 }

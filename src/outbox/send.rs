@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::pacing::{NUMBER, PAIR};
 use super::{Outbox, Parcel};
 use crate::graph::client::{Accepted, SendFailure};
-use crate::graph::errors::{Reaction, Verdict};
+use crate::graph::errors::{self, Reaction, Verdict};
 use crate::graph::messages;
 use crate::message::DeliveryStatus;
 use crate::routing::{Account, Status};
@@ -40,6 +40,7 @@ struct Ending {
     code: Option<i64>,
     detail: Option<String>,
     wamid: Option<String>,
+    opted_out: bool,
     wait: Duration,
     step: Step,
 }
@@ -96,10 +97,13 @@ impl Outbox {
             detail: ending.detail,
             status: ending.status,
             reason: ending.reason,
+            opted_out: ending.opted_out,
             next_at: now + i64::try_from(ending.wait.as_millis()).unwrap_or(0),
             now,
         };
-        self.patiently(|| store.stations().write(finish.clone())).await?;
+        if self.patiently(|| store.stations().write(finish.clone())).await? {
+            self.0.routing.changed(&parcel.phone_number_id).await;
+        }
         if matches!(ending.step, Step::SkipAnswer) {
             self.patiently(|| store.cancel_rest(parcel.message_id, parcel.part)).await?;
         }
@@ -121,6 +125,7 @@ impl Outbox {
             code: None,
             detail: None,
             wamid: None,
+            opted_out: false,
             wait: Duration::ZERO,
         };
         match result {
@@ -132,10 +137,12 @@ impl Outbox {
                     Ending { detail: Some(detail), ..ended("not_sent", DeliveryStatus::Queued, Step::Next) };
                 self.retry(parcel, ending, "graph_unreachable", None)
             }
-            Err(SendFailure::Ambiguous(detail)) => {
+            Err(SendFailure::Ambiguous { detail, code }) => {
                 metrics::counter!(metric::DELIVERIES_UNKNOWN).increment(1);
+                let verdict = code.and_then(errors::verdict);
                 Ending {
-                    reason: Some("answer_lost"),
+                    reason: Some(verdict.map_or("answer_lost", |verdict| verdict.reason)),
+                    code,
                     detail: Some(detail),
                     ..ended("unknown", DeliveryStatus::Unknown, Step::Next)
                 }
@@ -169,24 +176,23 @@ impl Outbox {
                         }
                     }
                     Reaction::TokenInvalid => {
-                        self.set_status(account, "token_invalid", verdict).await;
+                        self.set_status(account, verdict).await;
                         Ending { status: DeliveryStatus::Queued, step: Step::Hold, ..refused }
                     }
                     Reaction::AccountRestricted => {
-                        self.set_status(account, "restricted", verdict).await;
+                        self.set_status(account, verdict).await;
                         refused
                     }
-                    Reaction::WindowClosed
-                    | Reaction::Undeliverable
-                    | Reaction::OptedOut
-                    | Reaction::Permanent => refused,
+                    Reaction::OptedOut => Ending { opted_out: true, ..refused },
+                    Reaction::WindowClosed | Reaction::Undeliverable | Reaction::Permanent => refused,
                 }
             }
         }
     }
 
     /// Meta says that something is wrong with the account itself: everybody is to know.
-    async fn set_status(&self, account: &Account, status: &str, verdict: &Verdict) {
+    async fn set_status(&self, account: &Account, verdict: &Verdict) {
+        let Some(status) = verdict.account_status() else { return };
         let id = account.place.account_id;
         let (used, now) = (&account.sealed_token, self.0.clock.now_ms());
         match self.0.store.set_account_status(id, status, verdict.reason, used, now).await {

@@ -1,6 +1,10 @@
 //! Meta's webhook deliveries: bodies as Meta writes them, signed and posted to a running server.
 
+mod status;
+
 use serde_json::{Value, json};
+
+pub use status::Status;
 
 use super::{http_client, now_ms};
 use crate::graph::signature;
@@ -134,69 +138,6 @@ impl Incoming {
         set(&mut contact, "wa_id", &self.from);
         set(&mut contact, "user_id", &self.user_id);
         contact
-    }
-}
-
-/// What Meta tells about one of the business's messages.
-#[derive(Debug, Clone)]
-pub struct Status {
-    /// The message it is about.
-    pub wamid: String,
-    /// `sent`, `delivered`, `read`, `played`, `failed` or any other word.
-    pub status: String,
-    /// The customer's phone, digits only, or BSUID.
-    pub recipient: String,
-    /// Unix seconds.
-    pub timestamp: i64,
-    /// `biz_opaque_callback_data` of the message.
-    pub callback: Option<String>,
-    /// Code and title of the error of a `failed` one.
-    pub error: Option<(i64, String)>,
-}
-
-impl Status {
-    /// A status of the message `wamid`, now.
-    pub fn new(wamid: &str, status: &str, recipient: &str) -> Self {
-        Self {
-            wamid: wamid.to_owned(),
-            status: status.to_owned(),
-            recipient: recipient.trim_start_matches('+').to_owned(),
-            timestamp: now_ms() / 1000,
-            callback: None,
-            error: None,
-        }
-    }
-
-    /// Echoing the callback data given when the message was sent.
-    pub fn with_callback(self, data: impl Into<String>) -> Self {
-        Self { callback: Some(data.into()), ..self }
-    }
-
-    /// With an error, as `failed` ones carry it.
-    pub fn with_error(self, code: i64, title: impl Into<String>) -> Self {
-        Self { error: Some((code, title.into())), ..self }
-    }
-
-    fn json(&self) -> Value {
-        let is_bsuid = self.recipient.contains('.');
-        let mut status = json!({
-            "id": self.wamid,
-            "status": self.status,
-            "timestamp": self.timestamp.to_string(),
-            (if is_bsuid { "recipient_user_id" } else { "recipient_id" }): self.recipient,
-        });
-        set(&mut status, "biz_opaque_callback_data", &self.callback);
-        if self.status == "sent" {
-            status["pricing"] = json!({
-                "billable": true, "pricing_model": "PMP", "type": "regular", "category": "service",
-            });
-        }
-        if let Some((code, title)) = &self.error {
-            status["errors"] = json!([{
-                "code": code, "title": title, "message": title, "error_data": { "details": title },
-            }]);
-        }
-        status
     }
 }
 

@@ -6,6 +6,7 @@ use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr, Value,
 };
 
+use super::event_endpoints::Listeners;
 use super::events::EventState;
 use super::sql;
 use super::writer::Write;
@@ -45,7 +46,7 @@ impl Write for Accept {
 
     async fn apply(
         tx: &DatabaseTransaction,
-        instance: i64,
+        (instance, _): (i64, &Listeners),
         group: &[Self],
     ) -> Result<Vec<Option<i64>>, DbErr> {
         let rows = group.iter().map(|e| -> [Value; 8] {

@@ -1,10 +1,11 @@
 //! Accounts (one number serving one chatbot) and numbers (whose a number is).
 
-use sea_orm::{ConnectionTrait, FromQueryResult, Value};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
 
 use super::audit::{Audit, audit};
 use super::chatbots::{self, Chatbot};
 use super::contacts::inserted;
+use super::event_endpoints::Listeners;
 use super::{Store, StoreError, sql, telling};
 
 /// A stored account. Tokens and secrets are sealed.
@@ -78,6 +79,47 @@ pub struct Number {
     pub business_account_id: String,
     /// As people write it.
     pub display_phone_number: Option<String>,
+}
+
+/// What Meta said of an account.
+pub(super) struct Seen<'a> {
+    /// What it is now.
+    pub status: &'a str,
+    /// Why, as a word.
+    pub reason: &'a str,
+    /// The token that it was said of, as it is sealed, if that is known.
+    pub token: Option<&'a str>,
+    /// Said of how it stood then, Unix milliseconds.
+    pub before: i64,
+    /// Unix milliseconds.
+    pub now: i64,
+}
+
+/// Changes what an account may do, unless somebody changed it since, or it has another token: what was so before then
+/// says nothing of what it is now. False when nothing was changed.
+pub(super) async fn set_status(
+    tx: &DatabaseTransaction,
+    listeners: &Listeners,
+    id: i64,
+    seen: &Seen<'_>,
+) -> Result<bool, DbErr> {
+    let text = "update whatsapp_accounts set status = $2, status_reason = $3, updated_at = $4 \
+                where id = $1 and status <> $2 and status <> 'inactive' and deleted_at is null and updated_at <= $5 \
+                and ($6 = '' or access_token = $6)";
+    let values: [Value; 6] = [
+        id.into(),
+        seen.status.into(),
+        seen.reason.into(),
+        seen.now.into(),
+        seen.before.into(),
+        seen.token.unwrap_or_default().into(),
+    ];
+    let was = telling::standing(tx, id).await?;
+    let changed = tx.execute_raw(sql::statement(tx, text, values)).await?.rows_affected() == 1;
+    if changed {
+        telling::account(tx, listeners, id, was, seen.now).await?;
+    }
+    Ok(changed)
 }
 
 impl Store {
@@ -278,15 +320,10 @@ impl Store {
         now: i64,
     ) -> Result<bool, StoreError> {
         let tx = self.begin().await?;
-        let text = "update whatsapp_accounts set status = $2, status_reason = $3, updated_at = $4 \
-                    where id = $1 and access_token = $5 and status <> $2 and status <> 'inactive' \
-                    and deleted_at is null";
-        let values: [Value; 5] = [id.into(), status.into(), reason.into(), now.into(), used.into()];
-        let before = telling::standing(&tx, id).await?;
-        let done = tx.execute_raw(sql::statement(&tx, text, values)).await?;
-        telling::account(&tx, &self.listeners, id, before, now).await?;
+        let seen = Seen { status, reason, token: Some(used), before: i64::MAX, now };
+        let changed = set_status(&tx, &self.listeners, id, &seen).await?;
         tx.commit().await?;
-        Ok(done.rows_affected() == 1)
+        Ok(changed)
     }
 
     /// Meta asked, and the token was this account's.

@@ -284,7 +284,7 @@ pub struct ConversationRow {
     pub wa_id: Option<String>,
     /// A person has it until then.
     pub hand_over_until: Option<i64>,
-    /// The contact wants no marketing, since then.
+    /// The contact wants no messages, since then.
     pub opted_out_at: Option<i64>,
     /// When the contact last wrote, by Meta's clock.
     pub wrote_at: Option<i64>,

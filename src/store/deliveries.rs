@@ -26,7 +26,11 @@ pub struct StartAttempt {
 impl Write for StartAttempt {
     type Output = bool;
 
-    async fn apply(tx: &DatabaseTransaction, _: i64, group: &[Self]) -> Result<Vec<bool>, DbErr> {
+    async fn apply(
+        tx: &DatabaseTransaction,
+        _: (i64, &Listeners),
+        group: &[Self],
+    ) -> Result<Vec<bool>, DbErr> {
         let text = format!(
             "update deliveries set status = 'sending', reason = null, attempts = attempts + 1 \
              where status = 'queued' and id {} returning id",
@@ -80,6 +84,8 @@ pub struct FinishAttempt {
     pub status: DeliveryStatus,
     /// Why, as a word, unless it is sent.
     pub reason: Option<&'static str>,
+    /// Whether the customer wants no more of this kind.
+    pub opted_out: bool,
     /// Earliest time of the next attempt, Unix milliseconds.
     pub next_at: i64,
     /// Unix milliseconds.
@@ -87,10 +93,15 @@ pub struct FinishAttempt {
 }
 
 impl Write for FinishAttempt {
-    type Output = ();
+    /// Whether a status that came early has changed the account.
+    type Output = bool;
     const FENCED: bool = false;
 
-    async fn apply(tx: &DatabaseTransaction, _: i64, group: &[Self]) -> Result<Vec<()>, DbErr> {
+    async fn apply(
+        tx: &DatabaseTransaction,
+        (_, listeners): (i64, &Listeners),
+        group: &[Self],
+    ) -> Result<Vec<bool>, DbErr> {
         let rows = group.iter().map(|f| -> [Value; 10] {
             [
                 f.attempt_id.into(),
@@ -122,15 +133,18 @@ impl Write for FinishAttempt {
                  order by started_at desc, id desc limit 1)"
         );
         tx.execute_raw(sql::statement(tx, &text, values)).await?;
-        statuses::apply_early(tx, group).await?;
-        Ok(vec![(); group.len()])
+        for f in group.iter().filter(|f| f.opted_out) {
+            statuses::opt_out(tx, f.delivery_id, f.now).await?;
+        }
+        let changed = statuses::apply_early(tx, listeners, group).await?;
+        Ok(group.iter().map(|f| changed.contains(&f.account_id)).collect())
     }
 
     async fn tell(
         tx: &DatabaseTransaction,
         listeners: &Listeners,
         group: &[Self],
-        _: &[()],
+        _: &[bool],
     ) -> Result<(), DbErr> {
         telling::deliveries(tx, listeners, group.iter().map(|f| f.delivery_id), group[0].now).await
     }
@@ -162,12 +176,16 @@ pub struct Delivery {
     pub sent_at: Option<i64>,
     pub delivered_at: Option<i64>,
     pub read_at: Option<i64>,
+    pub played_at: Option<i64>,
     pub failed_at: Option<i64>,
+    pub price_category: Option<String>,
+    pub price_type: Option<String>,
+    pub billable: Option<bool>,
 }
 
 const DELIVERY: &str = "id, tenant_id, whatsapp_account_id, conversation_id, message_id, turn_id, part, parts, \
     recipient, text, content, status, reason, code, detail, wamid, attempts, next_at, created_at, sent_at, delivered_at, \
-    read_at, failed_at";
+    read_at, played_at, failed_at, price_category, price_type, billable";
 
 /// A stored attempt.
 #[derive(Debug, Clone, FromQueryResult)]

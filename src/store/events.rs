@@ -105,7 +105,7 @@ impl Write for Process {
 
     async fn apply(
         tx: &DatabaseTransaction,
-        instance: i64,
+        (instance, listeners): (i64, &Listeners),
         group: &[Self],
     ) -> Result<Vec<Vec<Option<Appended>>>, DbErr> {
         for p in group {
@@ -116,7 +116,7 @@ impl Write for Process {
         let appends: Vec<&Append> = group.iter().flat_map(|p| &p.appends).collect();
         let mut appended = messages::append(tx, instance, &appends).await?.into_iter();
         let updates: Vec<&ApplyStatus> = group.iter().flat_map(|p| &p.statuses).collect();
-        statuses::apply(tx, &updates).await?;
+        statuses::apply(tx, listeners, &updates).await?;
         let done = group.iter().filter(|p| matches!(p.end, End::Done)).map(|p| p.event_id);
         let text = format!("delete from event_states where event_id {}", sql::among(tx, 1, "bigint"));
         tx.execute_raw(sql::statement(tx, &text, [sql::json(done)])).await?;

@@ -35,6 +35,7 @@ pub mod tenants;
 pub mod threads;
 pub mod told;
 pub mod turns;
+pub mod usage;
 mod sql;
 pub mod writer;
 

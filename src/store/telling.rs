@@ -110,6 +110,7 @@ struct Step {
     sent_at: Option<i64>,
     delivered_at: Option<i64>,
     read_at: Option<i64>,
+    played_at: Option<i64>,
     failed_at: Option<i64>,
     author: String,
     chatbot_id: String,
@@ -129,7 +130,7 @@ pub(super) async fn deliveries(
     let text = format!(
         "select d.id, d.tenant_id, d.whatsapp_account_id, d.conversation_id, d.message_id, d.turn_id, d.part, d.parts, \
          d.recipient, d.text, d.status, d.told, d.reason, d.code, d.wamid, d.sent_at, d.delivered_at, d.read_at, \
-         d.failed_at, m.author, m.chatbot_id from deliveries d join messages m on m.id = d.message_id \
+         d.played_at, d.failed_at, m.author, m.chatbot_id from deliveries d join messages m on m.id = d.message_id \
          where d.status not in ('queued', 'sending') and (d.told is null or d.told <> d.status) and d.id {} \
          order by d.id {lock}",
         sql::among(tx, 1, "bigint")
@@ -208,7 +209,8 @@ impl Step {
     fn at(&self) -> Option<i64> {
         match self.status.as_str() {
             "delivered" => self.delivered_at,
-            "read" | "played" => self.read_at,
+            "read" => self.read_at,
+            "played" => self.played_at,
             "failed" | "dead" => self.failed_at,
             _ => None,
         }

@@ -69,7 +69,11 @@ impl Write for CloseTurn {
     /// `None`: somebody else has ended it, or it was dropped; the reply was not stored.
     type Output = Option<Enqueued>;
 
-    async fn apply(tx: &DatabaseTransaction, _: i64, group: &[Self]) -> Result<Vec<Option<Enqueued>>, DbErr> {
+    async fn apply(
+        tx: &DatabaseTransaction,
+        _: (i64, &Listeners),
+        group: &[Self],
+    ) -> Result<Vec<Option<Enqueued>>, DbErr> {
         let now = group.iter().map(|t| t.now).max().unwrap_or_default();
         let silent = threads::interrupted(tx, group.iter().map(|t| t.thread_id), now).await?;
         let silence = |t: &Self| silent.get(&t.thread_id).copied();

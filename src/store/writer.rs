@@ -42,7 +42,7 @@ pub trait Write: Sized + Send + Sync + 'static {
     /// Applies a group in as few statements as possible: one output each, in order.
     fn apply(
         tx: &DatabaseTransaction,
-        instance: i64,
+        of: (i64, &Listeners),
         group: &[Self],
     ) -> impl Future<Output = Result<Vec<Self::Output>, DbErr>> + Send;
     /// The same in one statement, which commits itself: one round trip instead of several. `None` where the database,
@@ -71,7 +71,7 @@ async fn apply<W: Write>(
     (instance, listeners): (i64, &Listeners),
     group: &[W],
 ) -> Result<Vec<W::Output>, DbErr> {
-    let outputs = W::apply(tx, instance, group).await?;
+    let outputs = W::apply(tx, (instance, listeners), group).await?;
     if listeners.are_there() {
         W::tell(tx, listeners, group, &outputs).await?;
     }

@@ -35,6 +35,7 @@ mod strangers;
 mod traps_from_26;
 mod traps_to_25;
 mod turns;
+mod verdicts;
 
 /// Makes `name::sqlite` and `name::postgres` of one test over a [`harness::Db`].
 #[macro_export]

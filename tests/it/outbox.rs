@@ -246,6 +246,7 @@ on_both_databases! {
             detail: None,
             status,
             reason: Some("bad_request"),
+            opted_out: false,
             next_at: 0,
             now: 0,
         };
@@ -258,4 +259,24 @@ on_both_databases! {
         assert_eq!(outcomes, ["accepted", "refused", "refused"]);
         service.running.stop().await;
     }
+}
+
+/// Too fast for the number: afterwards its messages keep 50 ms distance, whoever they are for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rate_limit_slows_the_number_down() {
+    let world = World::new(crate::harness::Db::sqlite());
+    let service = world.start().await;
+    service.onboard(Onboard { change: |bot| bot.typing = false, ..Onboard::default() }).await;
+    world.graph.fault(Fault::error(429, 130_429));
+    service.text(SHOP, ANNA, "Too fast").await;
+    world.graph.wait_for_sent(1, SOON).await;
+    let began = switchboard::sandbox::now_ms();
+    for n in 0..10 {
+        service.text(SHOP, &format!("1555124000{n}"), "Another").await;
+    }
+    let sent = world.graph.wait_for_sent(11, SOON).await;
+    // Nine distances lie between the first place in the line and the last.
+    assert!(sent[10].at_ms - began >= 9 * 50, "{}", sent[10].at_ms - began);
+    service.settle().await;
+    service.running.stop().await;
 }

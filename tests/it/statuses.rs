@@ -147,3 +147,72 @@ on_both_databases! {
         service.running.stop().await;
     }
 }
+
+on_both_databases! {
+    /// Of a message to a group each person tells for herself; one person's failure is nobody else's.
+    async fn a_group_has_a_status_for_each_of_its_people(db: Db) {
+        let world = World::fast(db);
+        let service = world.start().await;
+        service.onboard(Onboard { change: |bot| bot.typing = false, ..Onboard::default() }).await;
+        service.text(SHOP, ANNA, "To all").await;
+        let wamid = world.graph.wait_for_sent(1, SOON).await[0].wamid.clone();
+        service.settle().await;
+        for (word, who) in [("delivered", "1"), ("read", "2"), ("delivered", "2"), ("failed", "3"), ("played", "4")] {
+            let status = Status::new(&wamid, word, "group").of_participant(who).with_error(131_026, "Not on WhatsApp");
+            tell(&service, SHOP, status).await;
+        }
+        assert_eq!(
+            world.db.texts("select participant || ' ' || status from delivery_participants order by participant").await,
+            ["1 delivered", "2 read", "3 failed", "4 played"]
+        );
+        assert_eq!(world.db.texts(DELIVERIES).await, ["played - - sent delivered read"]);
+        assert_eq!(world.db.texts("select 'at' from deliveries where played_at is not null").await, ["at"]);
+        service.running.stop().await;
+    }
+}
+
+on_both_databases! {
+    /// The first price told of a message counts, once, on its day.
+    async fn prices_are_summed_by_day(db: Db) {
+        let world = World::fast(db);
+        let service = world.start().await;
+        service.onboard(Onboard { change: |bot| bot.typing = false, ..Onboard::default() }).await;
+        let help = Onboard { tenant: "b", chatbot: "bot-b", number: HELP, ..Onboard::default() };
+        service.onboard(Onboard { change: |bot| bot.typing = false, ..help }).await;
+        for (n, number) in [SHOP, SHOP, SHOP, HELP].into_iter().enumerate() {
+            service.text(number, ANNA, "Priced").await;
+            world.graph.wait_for_sent(n + 1, SOON).await;
+        }
+        service.settle().await;
+        let wamids: Vec<String> = world.graph.sent().into_iter().map(|s| s.wamid).collect();
+        let at = |n: usize, word: &str, seconds: i64| Status { timestamp: seconds, ..Status::new(&wamids[n], word, ANNA) };
+        let (monday, tuesday) = (1_795_391_999, 1_795_392_000);
+        let change = Change::new(SHOP)
+            .status(at(0, "sent", monday))
+            .status(at(0, "delivered", tuesday).with_pricing("marketing", "regular", true))
+            .status(at(1, "sent", monday))
+            .status(at(1, "sent", monday));
+        for _ in 0..2 {
+            assert_eq!(service.post(body(&[change.clone()])).await.status, 200);
+        }
+        service.settle().await;
+        tell(&service, SHOP, at(0, "sent", tuesday)).await;
+        tell(&service, SHOP, at(2, "read", tuesday).with_pricing("service", "free_customer_service", false)).await;
+        tell(&service, HELP, at(3, "sent", tuesday)).await;
+        let usage = async |tenant: &str, since: &str| -> Vec<String> {
+            let days = service.running.store.usage_days(tenant, since).await.unwrap();
+            days.into_iter()
+                .map(|u| format!("{} {} {} {} {} {}", u.day, u.chatbot_id, u.category, u.kind, u.billable, u.messages))
+                .collect()
+        };
+        let free = "2026-11-23 ecommerce-chatbot-id service free_customer_service false 1";
+        assert_eq!(usage("default", "").await, ["2026-11-22 ecommerce-chatbot-id service regular true 2", free]);
+        assert_eq!(usage("default", "2026-11-23").await, [free]);
+        assert_eq!(usage("b", "").await, ["2026-11-23 bot-b service regular true 1"]);
+        assert_eq!(
+            world.db.texts("select price_category || ' ' || price_type from deliveries order by id").await,
+            ["service regular", "service regular", "service free_customer_service", "service regular"]
+        );
+        service.running.stop().await;
+    }
+}

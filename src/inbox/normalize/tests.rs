@@ -221,6 +221,8 @@ fn statuses_carry_their_error_and_attempt() {
         callback: Some("attempt-7".into()),
         error_code: Some(131047),
         error_text: Some("More than 24 hours".into()),
+        participant: None,
+        pricing: None,
     };
     assert_eq!(failed, expected);
     for (word, expected) in [

@@ -7,6 +7,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, FromQueryR
 use uuid::Uuid;
 
 use super::{TURN, Turn};
+use crate::store::event_endpoints::Listeners;
 use crate::store::messages::Place;
 use crate::store::writer::Write;
 use crate::store::{sql, threads};
@@ -44,7 +45,11 @@ pub enum Opened {
 impl Write for OpenTurn {
     type Output = Opened;
 
-    async fn apply(tx: &DatabaseTransaction, _: i64, group: &[Self]) -> Result<Vec<Opened>, DbErr> {
+    async fn apply(
+        tx: &DatabaseTransaction,
+        _: (i64, &Listeners),
+        group: &[Self],
+    ) -> Result<Vec<Opened>, DbErr> {
         let now = group.iter().map(|t| t.now).max().unwrap_or_default();
         let silent = threads::silent(tx, group.iter().map(|t| t.thread_id), now).await?;
         let behind = behind(tx, group).await?;
