@@ -67,6 +67,7 @@ numbered! {
     ConversationId "cnv_" "a conversation: a thread with one account";
     MessageId "msg_" "a message, either direction";
     DeliveryId "dlv_" "a delivery: an outgoing message";
+    MediaId "med_" "a file";
     EventId "evt_" "a stored webhook event";
     InstanceId "ins_" "a running instance of this program";
     AlertId "alt_" "an alert";

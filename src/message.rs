@@ -34,6 +34,8 @@ pub struct Inbound {
     pub text: String,
     /// Whether a responder is asked; otherwise the message is stored only.
     pub answerable: bool,
+    /// The file that came with it.
+    pub media: Option<Attachment>,
     /// Whose words they are.
     pub voice: Voice,
 }
@@ -178,6 +180,19 @@ pub struct NumberNews {
     pub verified_name: Option<String>,
     pub name_status: Option<String>,
     pub messaging_limit: Option<String>,
+}
+
+/// A file that came with a message; Meta keeps it for seven days.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// Meta's ID of it.
+    pub id: String,
+    /// Its type.
+    pub mime_type: String,
+    /// Its digest, in hex or base64, if Meta tells.
+    pub sha256: Option<String>,
+    /// Its name, of documents.
+    pub filename: Option<String>,
 }
 
 /// What Meta says about one of our messages. Never regresses: see [`DeliveryStatus::rank`].

@@ -274,6 +274,7 @@ impl Routing {
                 history_limit: usize::try_from(chatbot.history_limit).unwrap_or(10),
                 fallback_text: chatbot.fallback_text,
                 typing: chatbot.typing,
+                media_links: chatbot.media_links,
                 paused: chatbot.paused,
                 hand_off_words: chatbot.hand_off_words,
                 id: chatbot.id,

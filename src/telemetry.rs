@@ -79,6 +79,8 @@ pub mod metric {
     pub const TURNS_DEAD: &str = "switchboard_turns_dead_total";
     /// Counter: attempts by `outcome` (accepted, refused, not_sent, unknown) and Meta's `code`.
     pub const SENDS: &str = "switchboard_sends_total";
+    /// Counter: tries to fetch a customer's file, by `outcome` (stored, missed, failed).
+    pub const MEDIA: &str = "switchboard_media_total";
     /// Counter: deliveries of which nobody knows whether they went out.
     pub const DELIVERIES_UNKNOWN: &str = "switchboard_deliveries_unknown_total";
     /// Counter: tries to tell tenants' systems of an event, by `outcome` (delivered, refused, timeout, …).
@@ -118,6 +120,7 @@ fn describe() {
     describe_counter!(metric::WEBHOOKS_UNAVAILABLE, "Webhook bodies answered with 503");
     describe_counter!(metric::SECRET_BINDING_REFUSED, "Changes signed by another account's secret");
     describe_counter!(metric::EVENTS_QUARANTINED, "Events that could not be read or stored");
+    describe_counter!(metric::MEDIA, "Tries to fetch a customer's file, by outcome");
     describe_counter!(metric::MESSAGES, "Messages by direction and chatbot");
     describe_histogram!(metric::RESPONDER_SECONDS, "Time until a turn's answer, by chatbot");
     describe_counter!(metric::TURNS_DEAD, "Turns without an answer, by chatbot and reason");

@@ -8,6 +8,8 @@ drop table early_statuses;
 drop table attempts;
 drop table deliveries;
 drop table dedupe_marks;
+drop table media_uploads;
+drop table media;
 drop table turns;
 drop table pending_messages;
 drop table messages;

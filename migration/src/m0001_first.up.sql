@@ -75,6 +75,7 @@ create table chatbots (
     history_limit bigint not null,
     fallback_text text,
     typing boolean not null,
+    media_links boolean not null,
     paused boolean not null,
     hand_off_words boolean not null, -- "human", "agente", … bring a person
     created_at bigint not null,
@@ -313,6 +314,37 @@ create table turns (
 create index turns_conversation on turns (conversation_id, created_at);
 create index turns_open on turns (conversation_id) where status = 'asking';
 create index turns_dead on turns (tenant_id, created_at) where status = 'dead';
+
+-- Files: what came with messages, fetched after them; and what callers uploaded (no message), to be sent.
+create table media (
+    id :identity,
+    tenant_id text not null,
+    whatsapp_account_id bigint,
+    phone_number_id varchar(64),
+    message_id bigint,
+    graph_id text,       -- Meta's, of what came with a message
+    status varchar(16) not null check (status in ('waiting', 'stored', 'failed')),
+    reason text,
+    attempts bigint not null default 0,
+    next_at bigint not null, -- whoever fetches it moves this on, so that nobody else does
+    created_at bigint not null,
+    mime_type text not null,
+    filename text,
+    sha256 text,         -- as Meta told it; hex once stored
+    size bigint,
+    content :bytes
+);
+create index media_waiting on media (next_at) where status = 'waiting';
+create index media_message on media (message_id);
+
+-- Under which ID Meta knows a file of ours, for messages of this number.
+create table media_uploads (
+    media_id bigint not null,
+    phone_number_id varchar(64) not null,
+    graph_id text not null,
+    expires_at bigint not null,
+    primary key (media_id, phone_number_id)
+);
 
 -- What must not be answered again although its message row is gone (deleted account, erased contact): 30 days.
 create table dedupe_marks (

@@ -39,6 +39,8 @@ pub struct ChatbotView {
     fallback_text: Option<String>,
     /// Whether customers see "typing" while it thinks.
     typing: bool,
+    /// Whether its responder gets a link to each file a customer sends, good for a day.
+    media_links: bool,
     /// Whether it is silent for now.
     paused: bool,
     /// Whether a customer gets a person by writing "human", "agente", "اپراتور" and the like.
@@ -87,6 +89,9 @@ pub struct ChatbotChange {
     typing: Field<bool>,
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
+    media_links: Field<bool>,
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
     paused: Field<bool>,
     /// Whether a customer gets a person by writing "human", "agente", "اپراتور" and the like; true unless given.
     #[serde(default)]
@@ -129,6 +134,9 @@ impl ChatbotChange {
         if let Some(typing) = fields.optional("typing", self.typing, any) {
             chatbot.typing = typing.unwrap_or(default.typing);
         }
+        if let Some(links) = fields.optional("mediaLinks", self.media_links, any) {
+            chatbot.media_links = links.unwrap_or(default.media_links);
+        }
         if let Some(paused) = fields.optional("paused", self.paused, any) {
             chatbot.paused = paused.unwrap_or(default.paused);
         }
@@ -155,8 +163,8 @@ impl ChatbotChange {
         } = self;
         let numbers = [coalesce_ms, coalesce_max_ms, history_limit].iter().any(|field| field.is_there());
         let texts = [id, name, api_key, fallback_text].iter().any(|field| field.is_there());
-        let switches =
-            [&self.typing, &self.paused, &self.hand_off_words].iter().any(|field| field.is_there());
+        let switches = [&self.typing, &self.media_links, &self.paused, &self.hand_off_words];
+        let switches = switches.iter().any(|field| field.is_there());
         !(numbers || texts || switches || responder.is_there())
     }
 }
@@ -270,6 +278,7 @@ fn view(parts: &Parts, chatbot: Chatbot) -> ChatbotView {
         history_limit: chatbot.history_limit,
         fallback_text: chatbot.fallback_text,
         typing: chatbot.typing,
+        media_links: chatbot.media_links,
         paused: chatbot.paused,
         hand_off_words: chatbot.hand_off_words,
         created_at: Time(chatbot.created_at),

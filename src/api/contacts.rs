@@ -137,10 +137,10 @@ pub async fn timeline(
     let row = find(&caller, &parts, &id).await?;
     let slice = page.slice::<i64>()?;
     let rows = parts.store.timeline(row.id, slice.after.unwrap_or(i64::MAX), slice.fetch()).await?;
-    let mut fared = conversations::fared(&parts, &rows).await?;
+    let mut beside = conversations::beside(&parts, &rows).await?;
     let view = |message: crate::store::messages::Message| {
-        let deliveries = fared.remove(&message.id).unwrap_or_default();
-        conversations::message_view(message, deliveries)
+        let beside = beside.remove(&message.id).unwrap_or_default();
+        conversations::message_view(message, beside)
     };
     slice.answer(rows, |message| message.id, view)
 }
@@ -160,10 +160,10 @@ pub async fn export(caller: Manager, parts: web::Data<Parts>, id: web::Path<Stri
         let rows = parts.store.timeline(contact, before, PIECE).await?;
         let Some(last) = rows.last() else { break };
         before = last.id;
-        let mut fared = conversations::fared(&parts, &rows).await?;
+        let mut beside = conversations::beside(&parts, &rows).await?;
         messages.extend(rows.into_iter().map(|message| {
-            let deliveries = fared.remove(&message.id).unwrap_or_default();
-            conversations::message_view(message, deliveries)
+            let beside = beside.remove(&message.id).unwrap_or_default();
+            conversations::message_view(message, beside)
         }));
     }
     messages.reverse();

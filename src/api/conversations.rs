@@ -11,6 +11,7 @@ use super::Parts;
 use super::answer::{self, Answer, Both, Listing, Page, Success, Time};
 use super::body::{Body, Fields};
 use super::guard::{Reader, Replier};
+use super::media::MediaView;
 use super::outgoing::{self, Outgoing, WINDOW};
 use super::problem::ApiError;
 use super::send::{self, Queued};
@@ -79,6 +80,8 @@ pub struct MessageView {
     /// The same as a sentence.
     explanation: Option<String>,
     turn_id: Option<String>,
+    /// The file that came with it.
+    media: Option<MediaView>,
     sent_at: Time,
     created_at: Time,
     /// How an outgoing one fares: a part each. None: it was not meant to be sent.
@@ -162,28 +165,39 @@ pub async fn messages(
     let slice = page.slice::<i64>()?;
     let before = slice.after.unwrap_or(i64::MAX);
     let rows = parts.store.message_page(caller.tenant.as_str(), row.id, before, slice.fetch()).await?;
-    let mut fared = fared(&parts, &rows).await?;
+    let mut beside = beside(&parts, &rows).await?;
     slice.answer(
         rows,
         |message| message.id,
         |message| {
-            let deliveries = fared.remove(&message.id).unwrap_or_default();
-            message_view(message, deliveries)
+            let beside = beside.remove(&message.id).unwrap_or_default();
+            message_view(message, beside)
         },
     )
 }
 
-/// How the outgoing ones of these messages fare, by message.
-pub(super) async fn fared(
-    parts: &Parts,
-    messages: &[Message],
-) -> Result<HashMap<i64, Vec<PartView>>, StoreError> {
-    let outgoing: Vec<i64> = messages.iter().filter(|m| m.direction == "out").map(|m| m.id).collect();
-    let mut deliveries: HashMap<i64, Vec<PartView>> = HashMap::new();
-    for delivery in parts.store.deliveries_of_messages(&outgoing).await? {
-        deliveries.entry(delivery.message_id).or_default().push(part(delivery));
+/// What stands beside a message.
+#[derive(Default)]
+pub(super) struct Beside {
+    deliveries: Vec<PartView>,
+    media: Option<MediaView>,
+}
+
+/// What stands beside these messages: how the outgoing ones fare, and the files that came with the others.
+pub(super) async fn beside(parts: &Parts, messages: &[Message]) -> Result<HashMap<i64, Beside>, StoreError> {
+    let (outgoing, incoming): (Vec<&Message>, Vec<&Message>) =
+        messages.iter().partition(|m| m.direction == "out");
+    let ids = |messages: Vec<&Message>| messages.iter().map(|m| m.id).collect::<Vec<i64>>();
+    let mut found: HashMap<i64, Beside> = HashMap::new();
+    for delivery in parts.store.deliveries_of_messages(&ids(outgoing)).await? {
+        found.entry(delivery.message_id).or_default().deliveries.push(part(delivery));
     }
-    Ok(deliveries)
+    for file in parts.store.media_of_messages(&ids(incoming)).await? {
+        if let Some(message) = file.message_id {
+            found.entry(message).or_default().media = Some(file.into());
+        }
+    }
+    Ok(found)
 }
 
 /// A person answers: the chatbots of the number are silent for 24 hours from now.
@@ -195,6 +209,7 @@ pub async fn reply(caller: Replier, parts: web::Data<Parts>, id: web::Path<Strin
     let mut fields = Fields::default();
     words.without_address(&mut fields);
     let written = words.written(&mut fields);
+    outgoing::files(&parts, &caller.tenant, &written, &mut fields).await?;
     fields.done()?;
     let account = parts.store.account(row.whatsapp_account_id).await?;
     let place = send::sending_place(&account.ok_or_else(|| ApiError::not_found("integration"))?)?;
@@ -259,7 +274,7 @@ pub(super) fn view(row: ConversationRow, now: i64) -> ConversationView {
     }
 }
 
-pub(super) fn message_view(message: Message, deliveries: Vec<PartView>) -> MessageView {
+pub(super) fn message_view(message: Message, beside: Beside) -> MessageView {
     MessageView {
         id: MessageId(message.id),
         direction: message.direction,
@@ -270,9 +285,10 @@ pub(super) fn message_view(message: Message, deliveries: Vec<PartView>) -> Messa
         explanation: message.note.as_deref().map(trace::why_silent),
         note: message.note,
         turn_id: message.turn_id.map(|id| id.to_string()),
+        media: beside.media,
         sent_at: Time(message.sent_at),
         created_at: Time(message.created_at),
-        deliveries,
+        deliveries: beside.deliveries,
     }
 }
 

@@ -119,14 +119,14 @@ pub struct Filter {
 
 /// What a caller means by an id.
 enum Thing {
-    Message(Delivery),
+    Message(Box<Delivery>),
     Turn(Turn),
 }
 
 async fn find(caller: &Caller, parts: &Parts, id: &str) -> Result<Thing, ApiError> {
     let tenant = caller.tenant.as_str();
     let found = if let Ok(DeliveryId(id)) = id.parse() {
-        parts.store.delivery(tenant, id).await?.map(Thing::Message)
+        parts.store.delivery(tenant, id).await?.map(|delivery| Thing::Message(Box::new(delivery)))
     } else if let Ok(TurnId(id)) = id.parse() {
         parts.store.turn(tenant, id).await?.filter(|turn| turn.status == "dead").map(Thing::Turn)
     } else {
@@ -172,7 +172,7 @@ pub async fn list(
         let thing = if newer {
             deliveries.next().map(|delivery| {
                 place.0 = delivery.id;
-                Thing::Message(delivery)
+                Thing::Message(Box::new(delivery))
             })
         } else {
             turns.next().map(|turn| {
@@ -270,6 +270,7 @@ pub async fn cancel(caller: Replier, parts: web::Data<Parts>, id: web::Path<Stri
 fn view(thing: Thing) -> DeliveryView {
     match thing {
         Thing::Message(delivery) => {
+            let delivery = *delivery;
             let advice = delivery.reason.as_deref().and_then(errors::by_reason);
             DeliveryView {
                 id: DeliveryId(delivery.id).to_string(),

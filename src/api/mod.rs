@@ -20,6 +20,7 @@ pub mod guard;
 pub mod headers;
 mod integration;
 mod overview;
+mod media;
 mod outgoing;
 pub mod problem;
 mod responder;
@@ -202,6 +203,8 @@ routes! {
     "/api/v1/deliveries" { get deliveries::list }
     "/api/v1/deliveries/{id}" { get deliveries::one, delete deliveries::cancel }
     "/api/v1/deliveries/{id}/retry" { post deliveries::retry }
+    "/api/v1/media" { post media::upload }
+    "/api/v1/media/{id}" { get media::one }
     "/api/v1/events" { get events::list }
     "/api/v1/events/replay" { post events::replay_many }
     "/api/v1/events/{id}" { get events::one }

@@ -9,6 +9,8 @@ use super::Parts;
 use super::body::{Field, Fields, any, text};
 use super::problem::{ApiError, Code};
 use crate::graph::content;
+use crate::graph::media::fits;
+use crate::ids::{MediaId, TenantId};
 use crate::message::Sender;
 use crate::store::conversations::ConversationRef;
 
@@ -188,6 +190,31 @@ impl Outgoing {
         let kind = object.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
         Written { kind, text: content::words(&object), content: Some(object), force }
     }
+}
+
+/// Notes files of ours that are not the caller's, not there, or not fit for what they are to be.
+pub(super) async fn files(
+    parts: &Parts,
+    tenant: &TenantId,
+    written: &Written,
+    fields: &mut Fields,
+) -> Result<(), ApiError> {
+    for file in content::files(&mut written.content.clone().unwrap_or_default()) {
+        let id = file.part.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok());
+        let Some(MediaId(id)) = id else { continue };
+        let field = format!("{}.id", file.path);
+        match parts.store.media(Some(tenant.as_str()), id).await? {
+            Some(row) if row.status == "stored" => {
+                let size = row.size.and_then(|size| usize::try_from(size).ok()).unwrap_or_default();
+                if let Err(message) = fits(file.kind, &row.mime_type, size) {
+                    fields.wrong(&field, message);
+                }
+            }
+            Some(_) => fields.wrong(&field, "is not stored"),
+            None => fields.wrong(&field, "is no file of yours"),
+        }
+    }
+    Ok(())
 }
 
 /// Refuses what Meta would refuse: free-form words to a customer who last wrote more than 24 hours ago, or never.

@@ -58,6 +58,7 @@ pub async fn send(
     let mut fields = Fields::default();
     let sender = new.sender(&mut fields);
     let written = new.written(&mut fields);
+    outgoing::files(&parts, &caller.tenant, &written, &mut fields).await?;
     fields.done()?;
     let place = sending_place(&account)?;
     let conversation = parts.store.open_conversation(&place, &sender, parts.clock.now_ms()).await?;

@@ -16,6 +16,7 @@ use crate::api::Stations;
 use crate::conversation::Conversations;
 use crate::graph::client::GraphClient;
 use crate::inbox::{self, Inbox};
+use crate::media::Media;
 use crate::news::{News, Newsroom};
 use crate::notify::Notifier;
 use crate::onboarding::Onboarding;
@@ -53,6 +54,7 @@ pub(super) struct Parts {
     pub routing: Routing,
     pub responders: Responders,
     pub graph: GraphClient,
+    pub media: Media,
     pub news: Newsroom,
     pub clock: Clock,
     pub door: Door,
@@ -153,6 +155,7 @@ fn begin(parts: Parts) -> Unit {
         parts.store.clone(),
         parts.routing.clone(),
         parts.graph.clone(),
+        parts.media.clone(),
         parts.clock.clone(),
         tasks.clone(),
         stop.clone(),
@@ -170,11 +173,13 @@ fn begin(parts: Parts) -> Unit {
         store: parts.store,
         routing: parts.routing,
         conversations: conversations.clone(),
+        media: parts.media.clone(),
         news: parts.news,
         clock: parts.clock,
         tasks: tasks.clone(),
         stop: stop.clone(),
     });
+    tasks.spawn(parts.media.run(stop.clone()));
     Unit { inbox, conversations, outbox, tasks, stop }
 }
 

@@ -19,6 +19,7 @@ use crate::api::{self, People, Stations, headers};
 use crate::auth::supabase::Supabase;
 use crate::config::{Config, OnboardingVerify};
 use crate::graph::client::GraphClient;
+use crate::media::Media;
 use crate::news::Newsroom;
 use crate::notify::Notifier;
 use crate::onboarding::Onboarding;
@@ -203,6 +204,14 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
         store: store.clone(),
         routing: routing.clone(),
         responders,
+        media: Media::new(
+            store.clone(),
+            routing.clone(),
+            graph.clone(),
+            options.clock.clone(),
+            ring.clone(),
+            config.public_url(),
+        ),
         graph,
         news: news.clone(),
         clock: options.clock.clone(),

@@ -36,6 +36,7 @@ async fn once(store: &Store, now: i64, days: Option<u32>) -> Result<u64, StoreEr
     let Some(days) = days else { return Ok(gone) };
     let before = before(days);
     gone += all(0, |after| store.expire_messages(before, now, after, PIECE)).await?;
+    gone += all(0, |after| store.expire_media(before, after, PIECE)).await?;
     gone += all(Uuid::nil(), |after| store.expire_turns(before, after, PIECE)).await?;
     gone += all(0, |after| store.expire_events(before, after, PIECE)).await?;
     gone += all(0, |after| store.expire_conversations(before, after, PIECE)).await?;

@@ -54,6 +54,8 @@ impl Demo {
     pub(super) async fn run(self) -> Result<(), Failure> {
         telemetry::init(Format::Text, Some("warn"))?;
         let graph = Arc::new(GraphStandIn::start()?);
+        graph.approve("hello_world", "en_US", 0);
+        graph.approve("order_ready", "en", 2);
         let responder = ResponseApiStandIn::start()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port))
             .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;

@@ -1,5 +1,6 @@
 //! A turn: freeze its members, ask the responder, commit the answer together with what is to be sent.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,6 +13,7 @@ use crate::responder::{Answer, Call, Failure};
 use crate::routing::Account;
 use crate::store::StoreError;
 use crate::store::conversations::ConversationRef;
+use crate::store::media::MediaRow;
 use crate::store::replies::{Enqueued, Reply};
 use crate::store::turns::{CloseTurn, OpenTurn, Opened, Turn, TurnEnd};
 use crate::telemetry::metric;
@@ -104,7 +106,11 @@ impl Conversations {
         let ids: Vec<i64> = members.iter().map(|m| m.message_id).collect();
         let others = account.chatbot.history_limit.saturating_sub(members.len());
         let mut entries = self.patiently(|| self.0.memory.last(conversation, others, &ids)).await?;
-        entries.extend(members.iter().map(|m| Entry { role: Role::User, content: m.text.clone() }));
+        let links = self.links(account, &ids).await?;
+        entries.extend(members.iter().map(|m| {
+            let link = links.get(&Some(m.message_id)).map(|link| format!("\n{link}"));
+            Entry { role: Role::User, content: format!("{}{}", m.text, link.unwrap_or_default()) }
+        }));
         let accounts = self.patiently(|| self.0.routing.accounts(&conversation.phone_number_id)).await?;
         let shadow = account.is_shadow(&accounts);
         if account.chatbot.typing && account.status.may_send() && !shadow {
@@ -165,6 +171,20 @@ impl Conversations {
             self.0.outbox.hand_on(conversation.id, parcels(conversation, enqueued, reply));
         }
         Ok(())
+    }
+
+    /// Message → link to its file, for chatbots that want them.
+    async fn links(
+        &self,
+        account: &Account,
+        ids: &[i64],
+    ) -> Result<HashMap<Option<i64>, String>, StoreError> {
+        if !account.chatbot.media_links {
+            return Ok(HashMap::new());
+        }
+        let files = self.patiently(|| self.0.store.media_of_messages(ids)).await?;
+        let link = |file: MediaRow| (file.message_id, self.0.outbox.media().link(file.id, file.created_at));
+        Ok(files.into_iter().filter(|file| file.status != "failed").map(link).collect())
     }
 
     /// Asks until there is an answer, no hope, or no time. `None`: this instance is stopping.

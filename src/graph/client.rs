@@ -69,8 +69,8 @@ impl SendFailure {
 /// A Graph API at one address and version.
 #[derive(Debug, Clone)]
 pub struct GraphClient {
-    root: Url,
-    http: Client,
+    pub(super) root: Url,
+    pub(super) http: Client,
 }
 
 impl GraphClient {
@@ -115,6 +115,21 @@ impl GraphClient {
         credentials: &Credentials,
         body: Option<&Value>,
     ) -> Result<Value, SendFailure> {
+        let mut request = self.authorized(method, path, query, credentials)?;
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        Self::answer(request, credentials.token.expose_secret()).await
+    }
+
+    /// A call without its body.
+    pub(super) fn authorized(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        credentials: &Credentials,
+    ) -> Result<RequestBuilder, SendFailure> {
         let token = credentials.token.expose_secret();
         let mut url = join(self.root.clone(), path);
         for (key, value) in query {
@@ -124,11 +139,7 @@ impl GraphClient {
             let proof = signature::app_secret_proof(secret.expose_secret().as_bytes(), token.as_bytes());
             url.query_pairs_mut().append_pair("appsecret_proof", &proof);
         }
-        let mut request = self.http.request(method, url).header(AUTHORIZATION, bearer(token)?);
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        Self::answer(request, token).await
+        Ok(self.http.request(method, url).timeout(TIMEOUT).header(AUTHORIZATION, bearer(token)?))
     }
 
     /// The address of this path below the version.
@@ -136,14 +147,14 @@ impl GraphClient {
         join(self.root.clone(), path)
     }
 
-    /// Sends a request made elsewhere, without credentials of its own.
+    /// A request without credentials of its own.
     pub(super) fn request(&self, method: Method, url: Url) -> RequestBuilder {
-        self.http.request(method, url)
+        self.http.request(method, url).timeout(TIMEOUT)
     }
 
     /// What a request is answered: JSON without an `error`. `secret` appears in no error.
     pub(super) async fn answer(request: RequestBuilder, secret: &str) -> Result<Value, SendFailure> {
-        let response = request.timeout(TIMEOUT).send().await.map_err(lost)?;
+        let response = request.send().await?;
         let status = response.status();
         let retry_after = retry_after(response.headers());
         let answer = read_capped(response).await?;
@@ -172,7 +183,7 @@ fn join(mut url: Url, segments: &[&str]) -> Url {
     url
 }
 
-fn bearer(token: &str) -> Result<HeaderValue, SendFailure> {
+pub(super) fn bearer(token: &str) -> Result<HeaderValue, SendFailure> {
     let mut header = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
         // What no header can carry, Meta never issued: the same as its own "invalid token".
         let message = "the access token holds characters that no token has".to_owned();
@@ -199,22 +210,24 @@ pub(super) fn hide(error: &mut GraphError, token: &str) {
     error.details = error.details.take().map(|details| details.replace(token, "[token]"));
 }
 
-/// The URL goes, for it holds `appsecret_proof`.
-fn lost(error: reqwest::Error) -> SendFailure {
-    let never_written = error.is_connect() || error.is_builder();
-    let error = error.without_url();
-    let mut words = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(inner) = cause {
-        words = format!("{words}: {inner}");
-        cause = inner.source();
+impl From<reqwest::Error> for SendFailure {
+    /// The URL goes, for it holds `appsecret_proof`.
+    fn from(error: reqwest::Error) -> Self {
+        let never_written = error.is_connect() || error.is_builder();
+        let error = error.without_url();
+        let mut words = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(inner) = cause {
+            words = format!("{words}: {inner}");
+            cause = inner.source();
+        }
+        if never_written { Self::NotSent(words) } else { Self::lost(words) }
     }
-    if never_written { SendFailure::NotSent(words) } else { SendFailure::lost(words) }
 }
 
 async fn read_capped(mut response: Response) -> Result<Vec<u8>, SendFailure> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(lost)? {
+    while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > MAX_ANSWER {
             return Err(SendFailure::lost("the answer is too large"));
         }

@@ -163,26 +163,38 @@ fn template(part: &At) {
     }
 }
 
-/// Calls `with` for every file in a message object, wherever it stands: its type word, its path, and the object that
-/// holds `id` or `link`.
-pub fn files(message: &mut Map<String, Value>, with: &mut dyn FnMut(&str, &str, &mut Map<String, Value>)) {
-    walk(message, "", with);
+/// A file in a message object.
+pub struct File<'a> {
+    /// Its type word.
+    pub kind: &'a str,
+    /// Where it stands, with dots.
+    pub path: String,
+    /// The object that holds its `id` or `link`.
+    pub part: &'a mut Map<String, Value>,
 }
 
-fn walk(
-    object: &mut Map<String, Value>,
-    path: &str,
-    with: &mut dyn FnMut(&str, &str, &mut Map<String, Value>),
-) {
+/// Every file in a message object, wherever it stands.
+pub fn files(message: &mut Map<String, Value>) -> Vec<File<'_>> {
+    let mut found = Vec::new();
+    walk(message, "", &mut found);
+    found
+}
+
+fn walk<'a>(object: &'a mut Map<String, Value>, path: &str, found: &mut Vec<File<'a>>) {
     for (key, value) in object {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         match value {
-            Value::Object(inner) if MEDIA.contains(&key.as_str()) => with(key, &path, inner),
-            Value::Object(inner) => walk(inner, &path, with),
+            Value::Object(part) => {
+                if MEDIA.contains(&key.as_str()) {
+                    found.push(File { kind: key, path, part });
+                } else {
+                    walk(part, &path, found);
+                }
+            }
             Value::Array(items) => {
                 for (n, item) in items.iter_mut().enumerate() {
                     if let Value::Object(inner) = item {
-                        walk(inner, &format!("{path}.{n}"), with);
+                        walk(inner, &format!("{path}.{n}"), found);
                     }
                 }
             }

@@ -3,7 +3,9 @@
 pub mod client;
 pub mod content;
 pub mod errors;
+pub mod media;
 pub mod messages;
+pub mod multipart;
 pub mod onboarding;
 pub mod payload;
 pub mod signature;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::conversation::Conversations;
+use crate::media::Media;
 use crate::news::Newsroom;
 use crate::routing::Routing;
 use crate::runtime::Clock;
@@ -53,6 +54,8 @@ pub struct Parts {
     pub routing: Routing,
     /// The next station.
     pub conversations: Conversations,
+    /// Who fetches what comes with messages.
+    pub media: Media,
     /// To tell other instances of messages for conversations of theirs.
     pub news: Newsroom,
     /// The time.

@@ -9,8 +9,9 @@ mod people;
 
 use serde_json::Value;
 
+use crate::graph::content::MEDIA;
 use crate::graph::payload::{Change, RawObject, parse_lenient};
-use crate::message::{DeliveryStatus, Inbound, Item, Pricing, Sender, StatusUpdate, Voice};
+use crate::message::{Attachment, DeliveryStatus, Inbound, Item, Pricing, Sender, StatusUpdate, Voice};
 
 /// Everything one change yields, in its own order. Never empty.
 pub fn normalize(change: &Change) -> Vec<Item> {
@@ -115,11 +116,22 @@ fn spoken(change: &Change, contacts: &[Value], message: &Value, voice: Voice) ->
         wamid: if voice == Voice::Overheard { format!("standby:{wamid}") } else { wamid },
         sender: customer.ok_or("message without a sender")?,
         sent_at: millis(&message["timestamp"]),
-        kind,
         text,
         answerable: voice == Voice::Customer && readable && !in_group,
+        media: media(&message[&kind]).filter(|_| voice.is_customer() && MEDIA.contains(&kind.as_str())),
+        kind,
         voice,
     }))
+}
+
+fn media(part: &Value) -> Option<Attachment> {
+    let short = |value: &Value, most: usize| Some(words(value)?.chars().take(most).collect());
+    Some(Attachment {
+        id: id(&part["id"])?,
+        mime_type: short(&part["mime_type"], 200).unwrap_or_else(|| "application/octet-stream".to_owned()),
+        sha256: short(&part["sha256"], 100),
+        filename: short(&part["filename"], 200),
+    })
 }
 
 /// Who wrote it: the message's own words, filled up from the contact that is the same person. `None` when

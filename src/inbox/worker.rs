@@ -271,6 +271,9 @@ fn hand_on(
 ) {
     for (append, appended) in job.appends.into_iter().zip(appended) {
         let Some(appended) = appended else { continue };
+        if append.message.media.is_some() {
+            parts.media.wake();
+        }
         metrics::counter!(metric::MESSAGES, "direction" => "in", "chatbot" => append.place.chatbot_id.clone())
             .increment(1);
         if !appended.mine {

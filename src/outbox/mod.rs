@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::graph::client::GraphClient;
+use crate::media::Media;
 use crate::message::Recipient;
 use crate::routing::Routing;
 use crate::runtime::Clock;
@@ -59,6 +60,7 @@ struct Inner {
     store: Store,
     routing: Routing,
     graph: GraphClient,
+    media: Media,
     clock: Clock,
     pacing: Pacing,
     lanes: Mutex<Lanes>,
@@ -91,12 +93,14 @@ impl Outbox {
         store: Store,
         routing: Routing,
         graph: GraphClient,
+        media: Media,
         clock: Clock,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
         let lanes = Mutex::default();
-        Self(Arc::new(Inner { store, routing, graph, clock, pacing: Pacing::default(), lanes, tasks, stop }))
+        let pacing = Pacing::default();
+        Self(Arc::new(Inner { store, routing, graph, media, clock, pacing, lanes, tasks, stop }))
     }
 
     /// Takes over deliveries that were just committed.
@@ -140,6 +144,11 @@ impl Outbox {
     /// The Graph API as configured, for signs of life that are no deliveries.
     pub fn graph(&self) -> &GraphClient {
         &self.0.graph
+    }
+
+    /// Where files are.
+    pub fn media(&self) -> &Media {
+        &self.0.media
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Lanes> {

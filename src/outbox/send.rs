@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::pacing::{NUMBER, PAIR};
 use super::{Outbox, Parcel};
 use crate::graph::client::{Accepted, SendFailure};
 use crate::graph::errors::{self, Reaction, Verdict};
-use crate::graph::messages;
+use crate::graph::{content, messages};
+use crate::ids::MediaId;
+use crate::media::UploadFailure;
 use crate::message::DeliveryStatus;
 use crate::routing::{Account, Status};
 use crate::store::StoreError;
@@ -74,12 +77,10 @@ impl Outbox {
         if !self.patiently(|| store.stations().write(start.clone())).await? {
             return Ok(Step::Next); // cancelled meanwhile
         }
-        let callback = attempt_id.to_string();
-        let body = match &parcel.content {
-            None => messages::text(&parcel.recipient, &parcel.text, &callback),
-            Some(content) => messages::addressed(&parcel.recipient, content.clone(), &callback),
+        let result = match self.body(parcel, &account, &attempt_id.to_string()).await? {
+            Ok(body) => self.0.graph.send(&parcel.phone_number_id, &account.credentials, &body).await,
+            Err(failure) => Err(failure),
         };
-        let result = self.0.graph.send(&parcel.phone_number_id, &account.credentials, &body).await;
         self.0.pacing.sent(&pair, self.0.clock.now_ms());
         let ending = self.judge(result, parcel, &account, &pair).await;
         metrics::counter!(metric::SENDS, "outcome" => ending.outcome,
@@ -108,6 +109,34 @@ impl Outbox {
             self.patiently(|| store.cancel_rest(parcel.message_id, parcel.part)).await?;
         }
         Ok(ending.step)
+    }
+
+    /// What goes to Meta; files of ours are there afterwards.
+    async fn body(
+        &self,
+        parcel: &Parcel,
+        account: &Account,
+        callback: &str,
+    ) -> Result<Result<Value, SendFailure>, StoreError> {
+        let Some(mut content) = parcel.content.clone() else {
+            return Ok(Ok(messages::text(&parcel.recipient, &parcel.text, callback)));
+        };
+        for file in content::files(&mut content) {
+            let id = file.part.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok());
+            let Some(MediaId(id)) = id else { continue };
+            let find = || async {
+                match self.0.media.graph_id(account, id).await {
+                    Err(UploadFailure::Store(error)) => Err(error),
+                    Err(UploadFailure::Graph(failure)) => Ok(Err(failure)),
+                    Ok(id) => Ok(Ok(id)),
+                }
+            };
+            match self.patiently(find).await? {
+                Ok(id) => file.part.insert("id".to_owned(), id.into()),
+                Err(failure) => return Ok(Err(failure)),
+            };
+        }
+        Ok(Ok(messages::addressed(&parcel.recipient, content, callback)))
     }
 
     async fn judge(

@@ -93,6 +93,7 @@ pub struct Bot {
     pub history_limit: usize,
     pub fallback_text: Option<String>,
     pub typing: bool,
+    pub media_links: bool,
     pub paused: bool,
     pub hand_off_words: bool,
 }
@@ -147,6 +148,7 @@ pub(super) fn unreadable(row: Row) -> Account {
             history_limit: 0,
             fallback_text: None,
             typing: false,
+            media_links: false,
             paused: true,
             hand_off_words: false,
         },

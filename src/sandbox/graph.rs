@@ -5,6 +5,7 @@
 
 mod faults;
 mod manage;
+mod media;
 mod messages;
 mod routes;
 mod signup;
@@ -18,7 +19,8 @@ use std::time::{Duration, Instant};
 use actix_web::web;
 
 pub use faults::{Call, Fault, Rule};
-pub use state::{Number, Read, Sent, Subscription};
+pub use media::File;
+pub use state::{Number, Read, Sent, Subscription, Template};
 pub use statuses::StatusWebhook;
 
 use super::server::StandInServer;
@@ -112,6 +114,27 @@ impl GraphStandIn {
     /// Sets what is subscribed on this WABA, e.g. an override that belongs to somebody else.
     pub fn set_subscription(&self, business_account_id: &str, subscription: Subscription) {
         lock(&self.state.known).subscriptions.insert(business_account_id.to_owned(), subscription);
+    }
+
+    /// Makes a template known. Once there is one, only known ones may be sent; before, any.
+    pub fn approve(&self, name: &str, language: &str, parameters: usize) {
+        let (name, language) = (name.to_owned(), language.to_owned());
+        lock(&self.state.known).templates.push(Template { name, language, parameters });
+    }
+
+    /// Keeps a file as if a customer had sent it; the ID that its message names.
+    pub fn put_file(&self, file: File) -> String {
+        media::keep(&self.state, file)
+    }
+
+    /// What was uploaded or put here under this ID.
+    pub fn file(&self, id: &str) -> Option<File> {
+        lock(&self.state.files).get(id).cloned()
+    }
+
+    /// How many files there are.
+    pub fn file_count(&self) -> usize {
+        lock(&self.state.files).len()
     }
 
     /// Breaks one of the next calls; rules are used up in the order they were given.

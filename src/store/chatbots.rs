@@ -19,6 +19,7 @@ pub struct Chatbot {
     pub history_limit: i64,
     pub fallback_text: Option<String>,
     pub typing: bool,
+    pub media_links: bool,
     pub paused: bool,
     pub hand_off_words: bool,
     pub created_at: i64,
@@ -27,7 +28,7 @@ pub struct Chatbot {
 }
 
 pub(super) const CHATBOT: &str = "id, tenant_id, name, api_key, responder, coalesce_ms, coalesce_max_ms, history_limit, \
-                       fallback_text, typing, paused, hand_off_words, created_at, updated_at, deleted_at";
+                       fallback_text, typing, media_links, paused, hand_off_words, created_at, updated_at, deleted_at";
 
 /// What a customer reads when no answer could be had, unless the chatbot has its own words.
 pub const FALLBACK_TEXT: &str = "Sorry, I can't answer right now. Please try again in a moment.";
@@ -46,6 +47,7 @@ impl Chatbot {
             history_limit: 10,
             fallback_text: Some(FALLBACK_TEXT.into()),
             typing: true,
+            media_links: false,
             paused: false,
             hand_off_words: true,
             created_at: now,
@@ -121,16 +123,17 @@ impl Store {
 /// Inserts or replaces; [`StoreError::Conflict`] when the id is another tenant's.
 pub(super) async fn save(tx: &DatabaseTransaction, c: &Chatbot) -> Result<(), StoreError> {
     let text = format!(
-        "insert into chatbots ({CHATBOT}) values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15) \
+        "insert into chatbots ({CHATBOT}) values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16) \
              on conflict (id) do update set name = excluded.name, api_key = excluded.api_key, \
              responder = excluded.responder, coalesce_ms = excluded.coalesce_ms, \
              coalesce_max_ms = excluded.coalesce_max_ms, history_limit = excluded.history_limit, \
-             fallback_text = excluded.fallback_text, typing = excluded.typing, paused = excluded.paused, \
+             fallback_text = excluded.fallback_text, typing = excluded.typing, \
+             media_links = excluded.media_links, paused = excluded.paused, \
              hand_off_words = excluded.hand_off_words, \
              updated_at = excluded.updated_at, deleted_at = excluded.deleted_at \
              where chatbots.tenant_id = excluded.tenant_id"
     );
-    let values: [Value; 15] = [
+    let values: [Value; 16] = [
         c.id.as_str().into(),
         c.tenant_id.as_str().into(),
         c.name.as_str().into(),
@@ -141,6 +144,7 @@ pub(super) async fn save(tx: &DatabaseTransaction, c: &Chatbot) -> Result<(), St
         c.history_limit.into(),
         c.fallback_text.clone().into(),
         c.typing.into(),
+        c.media_links.into(),
         c.paused.into(),
         c.hand_off_words.into(),
         c.created_at.into(),

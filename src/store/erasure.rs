@@ -134,9 +134,13 @@ impl Store {
                 "update deliveries set status = 'cancelled', reason = 'erased' where status = 'queued' and {theirs}"
             ),
             format!(
-                "update deliveries set recipient = 'null', text = '', wamid = null, detail = null where {theirs}"
+                "update deliveries set recipient = 'null', text = '', content = null, wamid = null, detail = null where {theirs}"
             ),
             format!("delete from event_deliveries where {theirs}"),
+            format!("delete from media where message_id in (select id from messages where {theirs})"),
+            format!(
+                "delete from delivery_participants where delivery_id in (select id from deliveries where {theirs})"
+            ),
         ] {
             tx.execute_raw(sql::statement(&tx, &text, list.clone())).await?;
         }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::conversations::{self, ConversationRef};
 use super::threads::{self, Control};
-use super::{Store, StoreError, sql};
+use super::{Store, StoreError, media, sql};
 use crate::message::{Inbound, Voice};
 
 /// One message for one account.
@@ -115,10 +115,12 @@ pub(super) async fn append(
     let is_new = |a: &Append| ids.contains_key(&(a.place.account_id, a.message.wamid.clone()));
     let touched = group.iter().zip(&homes).filter(|(a, _)| is_new(a)).map(|(_, home)| home.conversation.id);
     let gone = conversations::touch(tx, touched.collect(), group[0].now).await?;
+    let mut fresh: Vec<(i64, &Append)> = Vec::new();
     for (a, mut home) in group.iter().zip(homes) {
         // `remove`: of two equal messages in one group only the first is new.
         let id = ids.remove(&(a.place.account_id, a.message.wamid.clone()));
         if let Some(id) = id {
+            fresh.push((id, *a));
             if gone.contains(&home.conversation.id) {
                 home = conversations::rehome(tx, instance, a, id).await?;
             }
@@ -142,6 +144,7 @@ pub(super) async fn append(
         let head = "pending_messages (message_id,conversation_id,at)";
         tx.execute_raw(sql::insert(tx, head, waiting, "")).await?;
     }
+    media::expect(tx, &fresh).await?;
     Ok(outputs)
 }
 

@@ -22,6 +22,7 @@ pub mod events;
 pub mod inspect;
 pub mod instances;
 pub mod mend;
+pub mod media;
 pub mod messages;
 pub mod overview;
 pub mod people;

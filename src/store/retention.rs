@@ -28,8 +28,8 @@ struct Old {
 }
 
 impl Store {
-    /// Of `limit` messages from `after` on, those of before `before` (Unix milliseconds), with their deliveries and
-    /// attempts. What waits, is being asked or is to be sent stays. A mark is kept of each that Meta told us, so that it is not
+    /// Of `limit` messages from `after` on, those of before `before` (Unix milliseconds), with their deliveries, attempts
+    /// and files. What waits, is being asked or is to be sent stays. A mark is kept of each that Meta told us, so that it is not
     /// answered again when it is delivered once more.
     pub async fn expire_messages(
         &self,
@@ -54,9 +54,14 @@ impl Store {
         });
         mark(&tx, marks.collect()).await?;
         let ids: Vec<i64> = gone.iter().map(|row| row.id).collect();
-        let text = "delete from attempts where delivery_id in (select id from deliveries where message_id";
         let among = sql::among(&tx, 1, "bigint");
-        tx.execute_raw(sql::statement(&tx, &format!("{text} {among})"), [sql::json(&ids)])).await?;
+        for table in ["attempts", "delivery_participants"] {
+            let text = format!(
+                "delete from {table} where delivery_id in (select id from deliveries where message_id {among})"
+            );
+            tx.execute_raw(sql::statement(&tx, &text, [sql::json(&ids)])).await?;
+        }
+        remove(&tx, "delete from media where message_id", &ids).await?;
         remove(&tx, "delete from deliveries where message_id", &ids).await?;
         let gone = remove(&tx, "delete from messages where id", &ids).await?;
         tx.commit().await?;
@@ -73,6 +78,18 @@ impl Store {
         let tx = self.begin().await?;
         let (ids, last) = old::<Uuid>(&tx, "turns", "created_at", before, after, limit).await?;
         let gone = remove_named(&tx, "delete from turns where status <> 'asking' and id", &ids).await?;
+        tx.commit().await?;
+        Ok(Piece { gone, last })
+    }
+
+    /// Of `limit` files from `after` on, those that callers uploaded before `before`.
+    pub async fn expire_media(&self, before: i64, after: i64, limit: u64) -> Result<Piece<i64>, StoreError> {
+        let tx = self.begin().await?;
+        let (ids, last) = old::<i64>(&tx, "media", "created_at", before, after, limit).await?;
+        let gone = remove(&tx, "delete from media where message_id is null and id", &ids).await?;
+        let text = "delete from media_uploads where not exists \
+                    (select 1 from media m where m.id = media_uploads.media_id) and media_id";
+        remove(&tx, text, &ids).await?;
         tx.commit().await?;
         Ok(Piece { gone, last })
     }

@@ -22,7 +22,8 @@ async fn echo(api: &Api, tenant: &str) -> String {
 }
 
 async fn send(api: &Api, key: &str, to: &str, wished: &str) {
-    let queued = api.expect(202, "post", SEND, key, json!({"to": to, "message": "Hello"})).await;
+    let queued =
+        api.expect(202, "post", SEND, key, json!({"to": to, "message": "Hello", "force": true})).await;
     let path = format!("/api/v1/deliveries/{}", queued["id"].as_str().unwrap());
     api.until(&path, key, |data| data["status"] == wished).await;
 }

@@ -20,6 +20,7 @@ use switchboard::auth::supabase::Supabase;
 use switchboard::conversation::Conversations;
 use switchboard::graph::client::GraphClient;
 use switchboard::ids::TenantId;
+use switchboard::media::Media;
 use switchboard::message::{Inbound, Sender};
 use switchboard::news::Newsroom;
 use switchboard::onboarding::Onboarding;
@@ -95,14 +96,18 @@ impl Api {
         let graph = GraphClient::new(stand_in.base_url.parse().unwrap(), "v26.0", http_client().unwrap());
         let tasks = TaskTracker::new();
         let responders = Responders::new(None, "/response".into(), true).unwrap();
+        let (keys, url) = (ring.clone(), "http://localhost".to_owned());
+        let media = Media::new(store.clone(), routing.clone(), graph.clone(), clock.clone(), keys, url);
         let outbox = Outbox::new(
             store.clone(),
             routing.clone(),
             graph.clone(),
+            media.clone(),
             clock.clone(),
             tasks.clone(),
             stop.clone(),
         );
+        tasks.spawn(media.run(stop.clone()));
         let stations = Stations::default();
         stations.set(Some(Conversations::new(
             store.clone(),
@@ -300,6 +305,7 @@ impl Api {
             text: text.into(),
             answerable: true,
             voice: switchboard::message::Voice::Customer,
+            media: None,
         };
         change(&mut message);
         let append = |account: &Arc<Account>| Append {

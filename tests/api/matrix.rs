@@ -57,6 +57,7 @@ const TABLE: &[(Need, &[&str])] = &[
             "get /api/v1/events/{id}",
             "get /api/v1/dead-letters",
             "get /api/v1/trace/{wamid}",
+            "get /api/v1/media/{id}",
             "get /api/v1/event-deliveries",
             "get /api/v1/event-deliveries/{id}",
             "get /api/v1/alerts",
@@ -72,6 +73,7 @@ const TABLE: &[(Need, &[&str])] = &[
         Need::Role(Role::Agent),
         &[
             "post /api/v1/whatsapp/send",
+            "post /api/v1/media",
             "post /api/v1/conversations/{id}/messages",
             "post /api/v1/conversations/{id}/hand-over",
             "post /api/v1/conversations/{id}/hand-back",
@@ -95,6 +97,7 @@ const TABLE: &[(Need, &[&str])] = &[
             "post /api/v1/chatbots",
             "patch /api/v1/chatbots/{id}",
             "delete /api/v1/chatbots/{id}",
+            "post /api/v1/chatbots/{id}/test",
             "post /api/v1/whatsapp/integration",
             "patch /api/v1/whatsapp/integration",
             "delete /api/v1/whatsapp/integration",
@@ -164,7 +167,13 @@ async fn furnish(api: &Api) -> BTreeMap<&'static str, String> {
     let person = json!({"email": format!("{MARK}@example.com"), "role": "agent"});
     api.expect(201, "post", "/api/v1/users", &owner, person).await;
     api.expect(201, "post", "/api/v1/api-keys", &owner, json!({"name": MARK})).await;
-    let mut ids = BTreeMap::from([("/api/v1/tenants", "a".to_owned()), ("/api/v1/trace", WAMID.to_owned())]);
+    let file = api.request("post", &format!("/api/v1/media?filename={MARK}"), &owner);
+    let file = read(file.header("content-type", "image/png").body(MARK).send().await.unwrap()).await.1;
+    let mut ids = BTreeMap::from([
+        ("/api/v1/tenants", "a".to_owned()),
+        ("/api/v1/trace", WAMID.to_owned()),
+        ("/api/v1/media", file["data"]["id"].as_str().unwrap().to_owned()),
+    ]);
     for (_, _, path) in rows() {
         if let Some((list, _)) = path.split_once("/{")
             && !ids.contains_key(list)

@@ -97,6 +97,11 @@ on_both_databases! {
         assert_eq!(service.post(old.clone()).await.status, 200);
         service.text(SHOP, BERT, "Old too").await;
         service.settle().await;
+        let files = "insert into media (tenant_id, message_id, status, next_at, created_at, mime_type)";
+        for from in ["select tenant_id, id, 'failed', 0, created_at, 'a/b' from messages where direction = 'in'",
+            "select 'default', null, 'stored', 0, 1, 'a/b'", "select 'default', null, 'stored', 0, 9000000000000, 'a/b'"] {
+            world.db.texts(&format!("{files} {from} returning mime_type")).await;
+        }
         clock.advance(3 * DAY);
         service.text(SHOP, BERT, "New").await;
         service.settle().await;
@@ -108,7 +113,8 @@ on_both_databases! {
         }).await;
         // "New" is three days old by its own time, so it was stored and not answered.
         for (table, left) in [("messages", 2), ("contacts", 2), ("threads", 2), ("contact_aliases", 2), ("webhook_events", 1),
-            ("turns", 0), ("deliveries", 1), ("attempts", 0), ("pending_messages", 0), ("dedupe_marks", 3)] {
+            ("turns", 0), ("deliveries", 1), ("attempts", 0), ("pending_messages", 0), ("dedupe_marks", 3),
+            ("media", 1)] {
             assert_eq!(number(&world.db, &format!("select count(*) from {table}")).await, left, "{table}");
         }
         assert_eq!(service.post(old).await.status, 200);

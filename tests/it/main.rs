@@ -20,6 +20,7 @@ mod instances;
 mod keeping;
 mod main_job;
 mod mending;
+mod media;
 mod outage;
 mod outbox;
 mod panics;

@@ -193,7 +193,7 @@ on_both_databases! {
             .status(at(1, "sent", monday))
             .status(at(1, "sent", monday));
         for _ in 0..2 {
-            assert_eq!(service.post(body(&[change.clone()])).await.status, 200);
+            assert_eq!(service.post(body(std::slice::from_ref(&change))).await.status, 200);
         }
         service.settle().await;
         tell(&service, SHOP, at(0, "sent", tuesday)).await;

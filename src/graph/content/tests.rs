@@ -205,10 +205,10 @@ fn every_file_is_found_wherever_it_stands() {
         {"type": "header", "parameters": [{"type": "image", "image": {"id": "med_1"}}]}]},
         "interactive": {"header": {"document": {"id": "med_2"}}}, "video": {"link": "x"}}));
     let mut seen = Vec::new();
-    files(&mut message, &mut |kind, path, file| {
-        seen.push(format!("{kind} {path}"));
-        file.insert("id".into(), "meta's".into());
-    });
+    for file in files(&mut message) {
+        seen.push(format!("{} {}", file.kind, file.path));
+        file.part.insert("id".into(), "meta's".into());
+    }
     seen.sort();
     assert_eq!(
         seen,

@@ -55,6 +55,7 @@ fn a_text_message_whole() {
         kind: "text".into(),
         text: "Does it come in another color?".into(),
         answerable: true,
+        media: None,
         voice: Voice::Customer,
     };
     assert_eq!(inbound, expected);
@@ -235,6 +236,25 @@ fn statuses_carry_their_error_and_attempt() {
         ("cancelled", None),
     ] {
         assert_eq!(status(json!({"id": "w", "status": word})).status, expected, "{word}");
+    }
+}
+
+#[test]
+fn a_file_is_known_by_metas_id() {
+    let part = json!({"id": "881", "mime_type": "application/pdf", "sha256": "ab=", "filename": "bill.pdf"});
+    let with = said(json!({"type": "document", "document": part}));
+    let expected = Attachment {
+        id: "881".into(),
+        mime_type: "application/pdf".into(),
+        sha256: Some("ab=".into()),
+        filename: Some("bill.pdf".into()),
+    };
+    assert_eq!(with.media, Some(expected));
+    for without in [
+        json!({"type": "image", "image": {"caption": "lost"}}),
+        json!({"type": "order", "order": {"id": "1"}}),
+    ] {
+        assert_eq!(said(without).media, None);
     }
 }
 

@@ -38,6 +38,10 @@ pub enum Call {
     Send,
     /// `POST /{number}/messages` that marks one as read, with or without "typing".
     Read,
+    /// Uploading a file, or asking where one is.
+    Media,
+    /// Fetching a file's bytes.
+    Fetch,
     /// Everything else: numbers, subscriptions, tokens.
     Manage,
 }
@@ -63,7 +67,7 @@ impl Rule {
         Self { times, ..self }
     }
 
-    /// Strikes only calls about this phone number (or WABA) ID.
+    /// Strikes only calls about this phone number, WABA or file ID.
     pub fn id(self, id: &str) -> Self {
         Self { id: Some(id.to_owned()), ..self }
     }

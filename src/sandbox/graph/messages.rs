@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::routes::{Refusal, bearer, with_faults};
 use super::state::{Kept, Read, State};
-use super::{Call, statuses};
+use super::{Call, Template, statuses};
+use crate::graph::content;
 use crate::sandbox::{lock, now_ms};
 
 /// What is read of a request to `/messages`; the rest is kept as it is.
@@ -86,30 +87,84 @@ fn mark_read(state: &State, id: &str, message: &Outgoing) -> Result<Value, Refus
 }
 
 /// The customer as told, or what is wrong with the message.
-fn check<'a>(message: &'a Outgoing, body: &[u8]) -> Result<&'a str, &'static str> {
+fn check<'a>(state: &State, message: &'a Outgoing, body: &[u8]) -> Result<&'a str, Refusal> {
     let to = match (message.to.as_deref(), message.recipient.as_deref()) {
         (Some(to), _) if to.starts_with('+') && to.len() > 1 => to,
-        (Some(_), _) => return Err("to must be a phone number that starts with +."),
+        (Some(_), _) => return Err(Refusal::invalid("to must be a phone number that starts with +.")),
         (None, Some(recipient)) if !recipient.is_empty() => recipient,
-        _ => return Err("to or recipient is required."),
+        _ => return Err(Refusal::invalid("to or recipient is required.")),
     };
     match message.kind.as_deref().unwrap_or("text") {
         "text" => match message.text.as_ref().map(|text| text.body.chars().count()) {
-            None | Some(0) => return Err("The parameter text['body'] is required."),
+            None | Some(0) => return Err(Refusal::invalid("The parameter text['body'] is required.")),
             Some(1..=4096) => {}
-            Some(_) => return Err("Param text['body'] must be at most 4096 characters long."),
-        },
-        kind => {
-            let all: Value = serde_json::from_slice(body).unwrap_or_default();
-            if !all[kind].is_object() && !all[kind].is_array() {
-                return Err("The object named like the type is required.");
+            Some(_) => {
+                return Err(Refusal::invalid("Param text['body'] must be at most 4096 characters long."));
             }
-        }
+        },
+        // Read as a whole only where it must be: texts come by the thousand.
+        _ => object(state, serde_json::from_slice(body).unwrap_or_default())?,
     }
     if message.biz_opaque_callback_data.as_ref().is_some_and(|data| data.chars().count() > 512) {
-        return Err("biz_opaque_callback_data must be at most 512 characters long.");
+        return Err(Refusal::invalid("biz_opaque_callback_data must be at most 512 characters long."));
     }
     Ok(to)
+}
+
+/// What is wrong with a message object that is no text.
+fn object(state: &State, mut message: Map<String, Value>) -> Result<(), Refusal> {
+    if let Some(wrong) = content::check(&message).first() {
+        return Err(Refusal::new(
+            400,
+            131_009,
+            "Parameter value is not valid",
+            format!("{}: {}", wrong.field, wrong.message),
+        ));
+    }
+    let unknown = content::files(&mut message).into_iter().find(|file| {
+        let id = file.part.get("id").and_then(Value::as_str);
+        id.is_some_and(|id| !lock(&state.files).contains_key(id))
+    });
+    if let Some(unknown) = unknown {
+        return Err(Refusal::new(
+            400,
+            131_053,
+            "Media upload error",
+            format!("{}: no such file", unknown.path),
+        ));
+    }
+    let known = &lock(&state.known).templates;
+    if message["type"] != "template" || known.is_empty() {
+        return Ok(());
+    }
+    let part = &message["template"];
+    let alike =
+        |t: &&Template| part["name"] == t.name.as_str() && part["language"]["code"] == t.language.as_str();
+    let Some(template) = known.iter().find(alike) else {
+        return Err(Refusal::new(
+            404,
+            132_001,
+            "Template name does not exist in the translation",
+            "Unknown template.",
+        ));
+    };
+    let components = part["components"].as_array().into_iter().flatten();
+    let body =
+        components.filter(|c| c["type"].as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("body")));
+    let given: usize = body.map(|body| body["parameters"].as_array().map_or(0, Vec::len)).sum();
+    if given != template.parameters {
+        let details = format!(
+            "body: number of localizable_params ({given}) does not match the expected number of params ({})",
+            template.parameters
+        );
+        return Err(Refusal::new(
+            400,
+            132_000,
+            "Number of parameters does not match the expected number of params",
+            details,
+        ));
+    }
+    Ok(())
 }
 
 fn accept(
@@ -120,7 +175,7 @@ fn accept(
     message: &Outgoing,
     body: &Bytes,
 ) -> Result<Value, Refusal> {
-    let to = check(message, body).map_err(Refusal::invalid)?;
+    let to = check(state, message, body)?;
     let number = state.next_wamid.fetch_add(1, Ordering::Relaxed);
     let wamid = format!("wamid.S{:08X}{number:010X}", state.run);
     let customer = to.trim_start_matches('+').to_owned();

@@ -1,5 +1,6 @@
 //! The endpoints, under any version, and what they share: errors in Meta's words, tokens, faults.
 
+use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 
 use actix_web::http::StatusCode;
@@ -8,44 +9,52 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
 use super::state::{Denied, State};
-use super::{Call, Fault, faults, manage, messages, signup};
+use super::{Call, Fault, faults, manage, media, messages, signup};
 use crate::sandbox::lock;
 use crate::sandbox::server::hang_up;
 
 pub(super) fn configure(config: &mut web::ServiceConfig) {
-    config.service(
-        web::scope(r"/v{version:\d+\.\d+}")
-            .route("/{id}/messages", web::post().to(messages::post))
-            .route("/oauth/access_token", web::get().to(signup::access_token))
-            .route("/{id}/register", web::post().to(signup::register))
-            .route("/debug_token", web::get().to(manage::debug_token))
-            .route("/{id}/phone_numbers", web::get().to(manage::phone_numbers))
-            .service(
-                web::resource("/{id}/subscribed_apps")
-                    .get(manage::subscribed_apps)
-                    .post(manage::subscribe)
-                    .delete(manage::unsubscribe),
-            )
-            .service(web::resource("/{id}").get(manage::number).post(manage::configure_number)),
-    );
+    config
+        .service(
+            web::scope(r"/v{version:\d+\.\d+}")
+                .route("/{id}/messages", web::post().to(messages::post))
+                .route("/oauth/access_token", web::get().to(signup::access_token))
+                .route("/{id}/register", web::post().to(signup::register))
+                .route("/{id}/media", web::post().to(media::upload))
+                .route("/debug_token", web::get().to(manage::debug_token))
+                .route("/{id}/phone_numbers", web::get().to(manage::phone_numbers))
+                .service(
+                    web::resource("/{id}/subscribed_apps")
+                        .get(manage::subscribed_apps)
+                        .post(manage::subscribe)
+                        .delete(manage::unsubscribe),
+                )
+                .service(web::resource("/{id}").get(media::object).post(manage::configure_number)),
+        )
+        .route("/files/{id}", web::get().to(media::fetch));
 }
 
 /// A call turned away, in Meta's words.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Refusal {
     http: u16,
     code: i64,
     message: &'static str,
-    details: &'static str,
+    details: Cow<'static, str>,
 }
 
 impl Refusal {
-    pub(super) fn new(http: u16, code: i64, message: &'static str, details: &'static str) -> Self {
-        Self { http, code, message, details }
+    pub(super) fn new(
+        http: u16,
+        code: i64,
+        message: &'static str,
+        details: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { http, code, message, details: details.into() }
     }
 
     /// Code 100: something about the request itself is wrong.
-    pub(super) fn invalid(details: &'static str) -> Self {
+    pub(super) fn invalid(details: impl Into<Cow<'static, str>>) -> Self {
         Self::new(400, 100, "Invalid parameter", details)
     }
 
@@ -82,7 +91,9 @@ pub(super) fn bearer(request: &HttpRequest) -> Result<&str, Refusal> {
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
         .filter(|token| !token.is_empty())
-        .ok_or(Refusal::new(401, 190, "An access token is required", "Authorization: Bearer is missing."))
+        .ok_or_else(|| {
+            Refusal::new(401, 190, "An access token is required", "Authorization: Bearer is missing.")
+        })
 }
 
 /// Lets `work` happen in the manner of the fault that is due, if any.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{Options, Rule, StatusWebhook, display_number};
+use super::{File, Options, Rule, StatusWebhook, display_number};
 use crate::sandbox::Ring;
 
 /// A business number.
@@ -71,6 +71,17 @@ pub struct Subscription {
     pub subscribed: bool,
     /// Where they go instead of the app's own URL.
     pub override_url: Option<String>,
+}
+
+/// An approved template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// Its name.
+    pub name: String,
+    /// Its language's code.
+    pub language: String,
+    /// How many parameters its body has.
+    pub parameters: usize,
 }
 
 /// A message that was accepted.
@@ -155,6 +166,7 @@ pub(super) struct Known {
     pub(super) revoked: HashSet<String>,
     /// Codes of sign-ups: the token each yields, and until when.
     pub(super) codes: HashMap<String, (String, Instant)>,
+    pub(super) templates: Vec<Template>,
 }
 
 /// Why a call is turned away.
@@ -232,6 +244,7 @@ pub(super) struct State {
     pub(super) rules: Mutex<Vec<Rule>>,
     pub(super) sent: Mutex<Ring<Kept>>,
     pub(super) reads: Mutex<Ring<Read>>,
+    pub(super) files: Mutex<HashMap<String, File>>,
     pub(super) status_webhook: Mutex<Option<StatusWebhook>>,
     pub(super) sent_count: watch::Sender<usize>,
     pub(super) calls: AtomicUsize,
@@ -247,6 +260,7 @@ impl State {
             rules: Mutex::default(),
             sent: Mutex::new(Ring::new(options.keep)),
             reads: Mutex::new(Ring::new(options.keep)),
+            files: Mutex::default(),
             status_webhook: Mutex::default(),
             sent_count: watch::Sender::new(0),
             calls: AtomicUsize::new(0),

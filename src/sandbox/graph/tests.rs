@@ -85,7 +85,8 @@ async fn wrong_messages_are_refused_in_metas_shape() {
         json!([]),
     ] {
         let (status, answer) = read(caller.send("123", wrong.clone()).await.unwrap()).await;
-        assert_eq!((status, &answer["error"]["code"]), (400, &json!(100)), "{wrong}");
+        let code = if wrong["type"] == "image" { 131_009 } else { 100 };
+        assert_eq!((status, &answer["error"]["code"]), (400, &json!(code)), "{wrong}");
     }
     let anonymous = caller.client.post(caller.url("123/messages")).json(&text("+1", "x")).send();
     let (status, answer) = read(anonymous.await.unwrap()).await;
@@ -259,5 +260,53 @@ async fn accepted_messages_yield_signed_statuses_in_order() {
     while caller.graph.sent()[0].status != Some("read") {
         assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_uploaded_found_fetched_and_sent() {
+    let caller = Caller::new(Options::default());
+    let id = caller.graph.put_file(File::new("image/png", "bytes"));
+    let (status, info) = caller.get("token", &id).await;
+    assert_eq!((status, &info["mime_type"], &info["file_size"]), (200, &json!("image/png"), &json!("5")));
+    let url = info["url"].as_str().unwrap();
+    assert_eq!(caller.client.get(url).send().await.unwrap().status(), 401, "a token is needed");
+    let bytes = caller.client.get(url).bearer_auth("token").send().await.unwrap().bytes().await.unwrap();
+    assert_eq!(bytes, "bytes");
+
+    let image = |id: &str| json!({ "messaging_product": "whatsapp", "to": "+1555", "type": "image", "image": { "id": id } });
+    assert_eq!(caller.send("123", image(&id)).await.unwrap().status(), 200);
+    let (_, answer) = read(caller.send("123", image("404")).await.unwrap()).await;
+    assert_eq!(answer["error"]["code"], 131_053);
+    let upload = caller.client.post(caller.url("123/media")).bearer_auth("token").body("no form");
+    assert_eq!(read(upload.send().await.unwrap()).await.0, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn known_templates_are_the_only_ones_once_there_is_one() {
+    let caller = Caller::new(Options::default());
+    let template = |name: &str, parameters: usize| {
+        let parameters = vec![json!({ "type": "text", "text": "x" }); parameters];
+        let components = if parameters.is_empty() {
+            json!([])
+        } else {
+            json!([{ "type": "body", "parameters": parameters }])
+        };
+        let mut template = json!({ "name": name, "language": { "code": "en" }, "components": components });
+        if components == json!([]) {
+            template.as_object_mut().unwrap().remove("components");
+        }
+        json!({ "messaging_product": "whatsapp", "to": "+1555", "type": "template", "template": template })
+    };
+    assert_eq!(caller.send("123", template("anything", 3)).await.unwrap().status(), 200);
+    caller.graph.approve("order", "en", 2);
+    for (name, parameters, code) in [
+        ("order", 2, None),
+        ("order", 1, Some(132_000)),
+        ("other", 2, Some(132_001)),
+        ("order", 0, Some(132_000)),
+    ] {
+        let (_, answer) = read(caller.send("123", template(name, parameters)).await.unwrap()).await;
+        assert_eq!(answer["error"]["code"].as_i64(), code, "{name} {parameters}");
     }
 }
