@@ -10,6 +10,8 @@ mod chatbots;
 mod dead_letters;
 #[path = "api/harness.rs"]
 mod harness;
+#[path = "api/idempotency.rs"]
+mod idempotency;
 #[path = "api/integration.rs"]
 mod integration;
 #[path = "api/matrix.rs"]

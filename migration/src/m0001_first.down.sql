@@ -2,6 +2,7 @@ drop table instances;
 drop table alerts;
 drop table event_deliveries;
 drop table event_endpoints;
+drop table idempotency_keys;
 drop table usage_days;
 drop table delivery_participants;
 drop table early_statuses;

@@ -491,6 +491,18 @@ create table alerts (
     unique (kind, subject, slot)
 );
 
+-- ── asking twice ────────────────────────────────────────────────────────────────────────────────────
+-- What requests with an Idempotency-Key were answered, for a day. No status: being answered.
+create table idempotency_keys (
+    scope text not null, -- tenant and credential
+    key varchar(255) not null,
+    digest text not null, -- of the request
+    status bigint,
+    answer text, -- sealed
+    at bigint not null,
+    primary key (scope, key)
+);
+
 -- ── running it ──────────────────────────────────────────────────────────────────────────────────────
 -- A live instance renews expires_at (the database's clock). What a dead one owned is free to be claimed.
 create table instances (

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use actix_web::http::StatusCode;
-use actix_web::web;
+use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -217,7 +216,7 @@ pub async fn reply(caller: Replier, parts: web::Data<Parts>, id: web::Path<Strin
     hand(&parts, &conversation, Some(parts.clock.now_ms() + HAND_OVER)).await?;
     let queued = send::enqueue(&parts, &place, &conversation, "person", written).await?;
     tell(&parts, &conversation).await?;
-    answer::success(StatusCode::ACCEPTED, "Message queued", queued)
+    Ok(HttpResponse::Accepted().json(queued))
 }
 
 /// A person takes the customer over: the chatbots of the number are silent for 24 hours.

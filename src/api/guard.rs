@@ -42,7 +42,8 @@ pub struct Caller {
 }
 
 impl Caller {
-    async fn of(request: &HttpRequest) -> Result<Self, ApiError> {
+    /// Whoever sent a request.
+    pub(super) async fn of(request: &HttpRequest) -> Result<Self, ApiError> {
         let parts = parts(request)?;
         let credential = credential::of(&parts, request).await?.ok_or_else(|| {
             let detail = "Send Authorization: Bearer with a valid API key, or sign in.";

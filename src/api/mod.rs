@@ -18,6 +18,7 @@ mod event_endpoints;
 mod events;
 pub mod guard;
 pub mod headers;
+mod idempotency;
 mod integration;
 mod overview;
 mod media;
@@ -133,6 +134,7 @@ macro_rules! routes {
                     $(.route(web::$method().to($($handler)::+)))+
                     .default_service(web::to(problem::wrong_method))
                     .app_data(web::PayloadConfig::new(body::MAX_BODY))
+                    .wrap(from_fn(idempotency::once))
                     .wrap(from_fn(problem::identified)),
             );)*
             config.service(
@@ -247,6 +249,9 @@ pub fn document() -> utoipa::openapi::OpenApi {
         ("signIn".to_owned(), SecurityScheme::ApiKey(ApiKey::Cookie(cookie)).into()),
     ]);
     for item in document.paths.paths.values_mut() {
+        if let Some(post) = &mut item.post {
+            post.parameters.get_or_insert_default().push(idempotency::parameter().into());
+        }
         for operation in
             [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
         {

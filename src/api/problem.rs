@@ -64,10 +64,12 @@ codes! {
     WrongState 409 "wrong_state" "It does not stand where that is possible";
     Unconfirmed 409 "confirmation_needed" "This needs a confirmation";
     LastOwner 409 "last_owner" "Nobody would be left to manage people";
+    UnderWay 409 "request_under_way" "The same request is being answered";
     MediaFailed 410 "media_failed" "The file cannot be had any more";
     TooLarge 413 "too_large" "The body is too large";
     NotJson 415 "not_json" "The body must be application/json";
     GraphRefused 422 "graph_refused" "Meta refuses these values";
+    KeyTaken 422 "idempotency_key_taken" "The Idempotency-Key belongs to another request";
     TooMany 429 "too_many_attempts" "Too many attempts";
     Internal 500 "internal" "Something went wrong on our side";
     MediaWaiting 503 "media_waiting" "The file is not here yet";
@@ -219,7 +221,8 @@ impl ResponseError for ApiError {
         if self.code == Code::Unauthenticated {
             answer.insert_header((WWW_AUTHENTICATE, "Bearer"));
         }
-        let later = matches!(self.code, Code::Unavailable | Code::GraphUnreachable | Code::MediaWaiting);
+        let later =
+            matches!(self.code, Code::Unavailable | Code::GraphUnreachable | Code::MediaWaiting | Code::UnderWay);
         if self.wait.is_some() || later {
             answer.insert_header((RETRY_AFTER, self.wait.unwrap_or(LATER)));
         }

@@ -1,14 +1,15 @@
 //! Messages that the business starts.
 
 use actix_web::http::StatusCode;
-use actix_web::web;
+use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Parts;
-use super::answer::{self, Answer, Success};
+use super::answer::{Answer, Success};
 use super::body::{Body, Fields};
 use super::guard::Replier;
+use super::idempotency::Once;
 use super::integration;
 use super::outgoing::{self, Outgoing, Written};
 use super::problem::{ApiError, Code};
@@ -17,7 +18,7 @@ use crate::routing::Status;
 use crate::store::accounts::Account;
 use crate::store::conversations::ConversationRef;
 use crate::store::messages::Place;
-use crate::store::replies::Reply;
+use crate::store::replies::{Enqueued, Reply};
 
 /// Through which chatbot.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -65,7 +66,7 @@ pub async fn send(
     outgoing::window(&parts, &conversation, &written).await?;
     let queued = enqueue(&parts, &place, &conversation, "api", written).await?;
     parts.nudge(conversation.id).await;
-    answer::success(StatusCode::ACCEPTED, "Message queued", queued)
+    Ok(HttpResponse::Accepted().json(queued))
 }
 
 /// Where messages of an account belong; 409 when it does not work. Without a valid token they wait for one.
@@ -84,14 +85,14 @@ pub(super) fn sending_place(account: &Account) -> Result<Place, ApiError> {
     })
 }
 
-/// Stores a message that goes out as it is written, and its delivery.
+/// Stores a message that goes out as it is written, its delivery, and what its sender is told.
 pub(super) async fn enqueue(
     parts: &Parts,
     place: &Place,
     conversation: &ConversationRef,
     author: &'static str,
     written: Written,
-) -> Result<Queued, ApiError> {
+) -> Result<Success<Queued>, ApiError> {
     let content = written.content.map(|object| serde_json::Value::Object(object).to_string());
     let reply = Reply {
         author,
@@ -101,12 +102,22 @@ pub(super) async fn enqueue(
         content,
         recipient: conversation.recipient.clone(),
     };
-    let enqueued = parts.store.enqueue(place, conversation.id, &reply, parts.clock.now_ms()).await?;
-    let delivery = enqueued.deliveries.first().copied();
-    Ok(Queued {
-        id: DeliveryId(delivery.ok_or_else(|| ApiError::new(Code::Internal, "Nothing was queued."))?),
-        status: "queued",
-        message_id: MessageId(enqueued.message_id),
-        conversation_id: ConversationId(conversation.id),
-    })
+    let queued = |enqueued: &Enqueued| Success {
+        success: true,
+        message: "Message queued".to_owned(),
+        data: Queued {
+            id: DeliveryId(enqueued.deliveries.first().copied().unwrap_or_default()),
+            status: "queued",
+            message_id: MessageId(enqueued.message_id),
+            conversation_id: ConversationId(conversation.id),
+        },
+    };
+    let once = Once::current();
+    let kept = |enqueued: &Enqueued| {
+        let once = once.as_ref()?;
+        Some((once.slot.clone(), once.kept(StatusCode::ACCEPTED, &queued(enqueued))?))
+    };
+    let now = parts.clock.now_ms();
+    let enqueued = parts.store.enqueue(place, conversation.id, &reply, now, kept).await?;
+    Ok(queued(&enqueued))
 }

@@ -4,6 +4,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Valu
 use uuid::Uuid;
 
 use super::event_endpoints::Listeners;
+use super::idempotency::{self, Kept, Slot};
 use super::messages::Place;
 use super::replies::{Enqueued, Outgoing, Reply, enqueue};
 use super::statuses;
@@ -353,17 +354,21 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Stores a message the business starts, with its deliveries.
+    /// Stores a message the business starts, with its deliveries; and what its sender is told, to be told again.
     pub async fn enqueue(
         &self,
         place: &Place,
         conversation_id: i64,
         reply: &Reply,
         now: i64,
+        kept: impl FnOnce(&Enqueued) -> Option<(Slot, Kept)>,
     ) -> Result<Enqueued, StoreError> {
         let tx = self.begin().await?;
         let outgoing = Outgoing { place, conversation_id, turn_id: None, reply, now };
         let enqueued = enqueue(&tx, &[outgoing]).await?.pop().unwrap_or_default();
+        if let Some((slot, kept)) = kept(&enqueued) {
+            idempotency::keep(&tx, &slot, &kept).await?;
+        }
         tx.commit().await?;
         Ok(enqueued)
     }

@@ -4,7 +4,7 @@
 
 use sea_orm::ConnectionTrait;
 
-use super::{Store, StoreError, sql};
+use super::{Store, StoreError, idempotency, sql};
 
 /// How long an instance counts as alive after its last sign of life, in milliseconds.
 pub const LEASE: i64 = 15_000;
@@ -114,6 +114,7 @@ impl Store {
         tx.execute_raw(sql::statement(&tx, text, [(now - DAY).into()])).await?;
         let text = "delete from dedupe_marks where at < $1";
         tx.execute_raw(sql::statement(&tx, text, [(now - 30 * DAY).into()])).await?;
+        idempotency::sweep(&tx, now).await?;
         Ok(tx.commit().await?)
     }
 }
