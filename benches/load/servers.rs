@@ -112,6 +112,7 @@ async fn work(server: &Server, body: &[u8]) -> Result<(), Failure> {
                         entries: &[Entry { role: Role::User, content: message.text }],
                         unique_client_id: &format!("whatsapp_{phone}_{}", account.chatbot.id),
                         phone: Some(&phone),
+                        seen: None,
                     };
                     let answer = clients.0.ask(&call, 0).await?;
                     let text = format::to_whatsapp(&answer.text);

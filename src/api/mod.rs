@@ -33,6 +33,7 @@ mod system;
 mod tenants;
 pub mod trace;
 mod users;
+mod try_out;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -48,6 +49,7 @@ use crate::auth::supabase::Supabase;
 use crate::conversation::Conversations;
 use crate::news::{News, Newsroom};
 use crate::onboarding::Onboarding;
+use crate::responder::Responders;
 use crate::routing::Routing;
 use crate::runtime::Clock;
 use crate::secret::Ring;
@@ -69,6 +71,7 @@ pub struct Parts {
     pub people: People,
     /// A project whose people may call with its tokens.
     pub supabase: Option<Supabase>,
+    pub responders: Responders,
     /// The bootstrap key that opens every tenant.
     pub admin_key: Option<SecretString>,
     /// Outside production `/metrics` is open.
@@ -176,6 +179,7 @@ routes! {
     "/api/v1/audit" { get audit::list }
     "/api/v1/chatbots" { get chatbots::list, post chatbots::create }
     "/api/v1/chatbots/{id}" { get chatbots::one, patch chatbots::change, delete chatbots::remove }
+    "/api/v1/chatbots/{id}/test" { post try_out::try_out }
     "/api/v1/whatsapp/integration" {
         get integration::get,
         post integration::create::create,

@@ -221,8 +221,10 @@ impl ResponseError for ApiError {
         if self.code == Code::Unauthenticated {
             answer.insert_header((WWW_AUTHENTICATE, "Bearer"));
         }
-        let later =
-            matches!(self.code, Code::Unavailable | Code::GraphUnreachable | Code::MediaWaiting | Code::UnderWay);
+        let later = matches!(
+            self.code,
+            Code::Unavailable | Code::GraphUnreachable | Code::MediaWaiting | Code::UnderWay
+        );
         if self.wait.is_some() || later {
             answer.insert_header((RETRY_AFTER, self.wait.unwrap_or(LATER)));
         }

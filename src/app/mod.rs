@@ -179,6 +179,7 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
         supabase: (config.supabase.supabase_url.as_deref())
             .map(|url| Supabase::new(url, config.supabase.supabase_jwt_secret.clone(), options.clock.clone()))
             .transpose()?,
+        responders: responders.clone(),
         admin_key: config.storage.switchboard_admin_api_key.clone(),
         production: config.is_production(),
         allow_private_responders: config.allow_private_responders(),

@@ -207,6 +207,7 @@ impl Conversations {
                 Recipient::Phone(digits) => Some(digits),
                 Recipient::UserId(_) => None,
             },
+            seen: None,
         };
         let deadline = Instant::now() + self.0.clock.pause(BUDGET);
         let mut calls = 0;

@@ -6,6 +6,7 @@ pub mod breaker;
 mod guard;
 mod openai;
 mod response_api;
+mod seen;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use uuid::Uuid;
 use crate::message::Entry;
 use breaker::Breaker;
 pub use guard::{Forbidden, check_url, guarded_client};
+pub use seen::{Seen, SeenRequest, SeenResponse};
 
 /// Largest answer we read, in bytes.
 const MAX_ANSWER: usize = 256 * 1024;
@@ -92,6 +94,8 @@ pub struct Call<'a> {
     pub unique_client_id: &'a str,
     /// The customer's phone, if known.
     pub phone: Option<&'a str>,
+    /// Where the exchange is written down for a person to see.
+    pub seen: Option<&'a Seen>,
 }
 
 /// What a responder said.
@@ -150,23 +154,36 @@ impl Responders {
 
     /// Asks once.
     pub async fn ask(&self, call: &Call<'_>, now_ms: i64) -> Result<Answer, Failure> {
-        let http = self.client(call.settings);
-        let answer = match call.settings.kind {
-            Kind::Echo => return echo(call),
-            Kind::ResponseApi => {
-                let url = self.url(call.settings, call.settings.path.as_deref().unwrap_or(&self.path))?;
-                self.guarded(call, &url, now_ms, response_api::ask(http, &url, call)).await?
-            }
-            Kind::Openai => {
-                let url =
-                    self.url(call.settings, call.settings.path.as_deref().unwrap_or("/chat/completions"))?;
-                self.guarded(call, &url, now_ms, openai::ask(http, &url, call)).await?
-            }
-        };
-        if answer.text.trim().is_empty() {
-            return Err(Failure::later("responder_empty", "the responder's answer is empty"));
+        match self.address(call.settings)? {
+            None => echo(call),
+            Some(url) => self.guarded(call, &url, now_ms, self.exchange(call, &url)).await.and_then(spoken),
         }
-        Ok(answer)
+    }
+
+    /// Asks once for a person who wants to see how it goes: whatever happened before, and without consequences.
+    pub async fn try_out(&self, call: &Call<'_>) -> Result<Answer, Failure> {
+        match self.address(call.settings)? {
+            None => echo(call),
+            Some(url) => self.exchange(call, &url).await.and_then(spoken),
+        }
+    }
+
+    async fn exchange(&self, call: &Call<'_>, url: &Url) -> Result<Answer, Failure> {
+        let http = self.client(call.settings);
+        match call.settings.kind {
+            Kind::Openai => openai::ask(http, url, call).await,
+            Kind::ResponseApi | Kind::Echo => response_api::ask(http, url, call).await,
+        }
+    }
+
+    /// Where it is asked; nowhere: it is an echo.
+    fn address(&self, settings: &Settings) -> Result<Option<Url>, Failure> {
+        let path = match settings.kind {
+            Kind::Echo => return Ok(None),
+            Kind::ResponseApi => &self.path,
+            Kind::Openai => "/chat/completions",
+        };
+        self.url(settings, settings.path.as_deref().unwrap_or(path)).map(Some)
     }
 
     /// Through the breakers: refused connections count for the host, errors and timeouts for the chatbot alone.
@@ -222,15 +239,28 @@ impl Responders {
     }
 }
 
+fn spoken(answer: Answer) -> Result<Answer, Failure> {
+    if answer.text.trim().is_empty() {
+        return Err(Failure::later("responder_empty", "the responder's answer is empty"));
+    }
+    Ok(answer)
+}
+
 fn echo(call: &Call<'_>) -> Result<Answer, Failure> {
     let last = call.entries.last().map(|e| e.content.clone()).unwrap_or_default();
     Ok(Answer { text: last, hand_off: false })
 }
 
 /// Sends a request; the body of a success, or why there is none.
-async fn exchange(request: RequestBuilder, timeout: Duration) -> Result<(StatusCode, Vec<u8>), Failure> {
+async fn exchange(request: RequestBuilder, call: &Call<'_>) -> Result<(StatusCode, Vec<u8>), Failure> {
+    let timeout = call.settings.timeout();
     let read = async {
-        let mut response = request.send().await?;
+        let (http, request) = request.build_split();
+        let request = request?;
+        if let Some(seen) = call.seen {
+            seen.request(&request, call.api_key);
+        }
+        let mut response = http.execute(request).await?;
         let status = response.status();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await? {
@@ -238,6 +268,9 @@ async fn exchange(request: RequestBuilder, timeout: Duration) -> Result<(StatusC
                 return Ok(None);
             }
             body.extend_from_slice(&chunk);
+        }
+        if let Some(seen) = call.seen {
+            seen.response(status, response.headers(), &body, call.api_key);
         }
         Ok::<_, reqwest::Error>(Some((status, body)))
     };

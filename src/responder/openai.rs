@@ -38,7 +38,7 @@ pub(super) async fn ask(http: &Client, url: &Url, call: &Call<'_>) -> Result<Ans
     if let Some(key) = call.api_key {
         request = request.bearer_auth(key.expose_secret());
     }
-    let (status, bytes) = exchange(request, call.settings.timeout()).await?;
+    let (status, bytes) = exchange(request, call).await?;
     match status.as_u16() {
         200..=299 => {}
         401 | 403 => {

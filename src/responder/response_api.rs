@@ -24,7 +24,7 @@ pub(super) async fn ask(http: &Client, url: &Url, call: &Call<'_>) -> Result<Ans
         .header("X-Request-ID", &turn)
         .header("Idempotency-Key", &turn)
         .json(&body(call)?);
-    let (status, bytes) = exchange(request, call.settings.timeout()).await?;
+    let (status, bytes) = exchange(request, call).await?;
     let said: Result<Response, _> = serde_json::from_slice(&bytes);
     if misconfigured(&said) {
         return Err(Failure::never(

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::harness::{Api, Options};
 use switchboard::auth::Role;
+use switchboard::sandbox::response_api::{Answer, ResponseApiStandIn};
 
 const CHATBOTS: &str = "/api/v1/chatbots";
 
@@ -130,4 +131,56 @@ async fn a_change_is_merged() {
     assert_eq!(given["apiKey"], "••••");
     let reset = change(json!({"responder": null, "apiKey": null})).await;
     assert_eq!((&reset["responder"], &reset["apiKey"]), (&json!({"kind": "response_api"}), &Value::Null));
+}
+
+#[actix_web::test]
+async fn a_trial_shows_what_went_and_what_came() {
+    let api = Api::start().await;
+    let key = api.key("a", Role::Admin).await;
+    let responder = ResponseApiStandIn::start().unwrap();
+    let secret = "a-very-long-key-of-the-responder-0001";
+    let settings = json!({"baseUrl": responder.base_url, "timeoutMs": 1_000});
+    let body = json!({"id": "shop", "apiKey": secret, "responder": settings});
+    api.expect(201, "post", CHATBOTS, &key, body).await;
+    let path = "/api/v1/chatbots/shop/test";
+
+    let seen = api.expect(200, "post", path, &key, json!({"message": "Where is it?"})).await;
+    assert_eq!((&seen["ok"], &seen["reason"]), (&json!(true), &Value::Null));
+    assert!(seen["answer"].as_str().unwrap().contains("Where is it?"));
+    let received = responder.received().pop().unwrap();
+    assert_eq!(received.body["user"]["converslyWebId"], secret);
+    assert_eq!(received.idempotency_key.as_deref(), seen["id"].as_str());
+    // Word for word, but for the key.
+    let request = &seen["request"];
+    assert_eq!(request["method"], "POST");
+    assert_eq!(request["url"], format!("{}/response", responder.base_url));
+    assert_eq!(request["headers"]["content-type"], "application/json");
+    let mut sent: Value = serde_json::from_str(request["body"].as_str().unwrap()).unwrap();
+    assert_eq!(sent["user"]["converslyWebId"], "a-ve…0001");
+    sent["user"]["converslyWebId"] = secret.into();
+    assert_eq!(sent, received.body);
+    let came: Value = serde_json::from_str(seen["response"]["body"].as_str().unwrap()).unwrap();
+    assert_eq!((&seen["response"]["status"], &came["response"]), (&json!(200), &seen["answer"]));
+
+    // Failures are shown as they are, as often as one asks: no breaker stands before a trial.
+    for _ in 0..8 {
+        responder.next(None, [Answer::ServerError]);
+        let seen = api.expect(200, "post", path, &key, json!({})).await;
+        assert_eq!((&seen["ok"], &seen["reason"]), (&json!(false), &json!("responder_error")));
+        assert_eq!((&seen["response"]["status"], &seen["answer"]), (&json!(500), &Value::Null));
+    }
+    drop(responder);
+    let seen = api.expect(200, "post", path, &key, json!({})).await;
+    assert_eq!((&seen["ok"], &seen["response"]), (&json!(false), &Value::Null));
+    assert!(seen["request"]["body"].as_str().unwrap().contains("Hello"));
+    assert!(!seen.to_string().contains(secret));
+
+    api.expect(200, "patch", "/api/v1/chatbots/shop", &key, json!({"responder": {"kind": "echo"}})).await;
+    let seen = api.expect(200, "post", path, &key, json!({"message": "Hi"})).await;
+    assert_eq!((&seen["answer"], &seen["request"]), (&json!("Hi"), &Value::Null));
+    api.wrong_fields("post", path, &key, json!({"message": ""}), &["message"]).await;
+    let other = api.key("b", Role::Owner).await;
+    api.refuse(404, "not_found", "post", path, &other, json!({})).await;
+    let agent = api.key("a", Role::Agent).await;
+    api.refuse(403, "forbidden", "post", path, &agent, json!({})).await;
 }

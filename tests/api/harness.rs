@@ -112,7 +112,7 @@ impl Api {
         stations.set(Some(Conversations::new(
             store.clone(),
             routing.clone(),
-            responders,
+            responders.clone(),
             outbox,
             clock.clone(),
             tasks,
@@ -143,6 +143,7 @@ impl Api {
             supabase: options
                 .supabase
                 .map(|(url, secret)| Supabase::new(&url, secret.map(Into::into), clock.clone()).unwrap()),
+            responders,
             admin_key: Some(ADMIN.into()),
             production: options.production,
             allow_private_responders: !options.production,
