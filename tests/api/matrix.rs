@@ -164,6 +164,9 @@ async fn furnish(api: &Api) -> BTreeMap<&'static str, String> {
     let talk = api.until(&all, &owner, |data| data[0]["id"].is_string()).await[0]["id"].clone();
     let messages = format!("/api/v1/conversations/{}/messages", talk.as_str().unwrap());
     api.expect(202, "post", &messages, &owner, json!({"message": MARK})).await;
+    // A person has it, so nobody answers; from here on nothing moves.
+    let settled = |data: &Value| data[0]["deliveries"][0]["status"] == "sent" && !data[1]["note"].is_null();
+    api.until(&messages, &owner, settled).await;
     let person = json!({"email": format!("{MARK}@example.com"), "role": "agent"});
     api.expect(201, "post", "/api/v1/users", &owner, person).await;
     api.expect(201, "post", "/api/v1/api-keys", &owner, json!({"name": MARK})).await;
