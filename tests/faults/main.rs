@@ -10,6 +10,7 @@
 mod harness;
 mod kills;
 mod ledger;
+mod outages;
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -95,6 +96,11 @@ drills! {
     kills::killed_after_a_send on Sqlite Postgres: "kill -9 after Graph took it, before that is noted"
     kills::frozen on Postgres: "one of two instances frozen beyond its lease"
     kills::stopped_with_everything_open on Postgres: "SIGTERM with calls and connections open"
+    outages::server_stops on Postgres: "the database server crashes and comes back"
+    outages::server_crawls on Postgres: "the database answers two seconds late"
+    outages::breaks_mid_commit on Postgres: "a connection is reset before and after a commit"
+    outages::connections_taken on Postgres: "all connections taken"
+    outages::news_lost on Postgres: "LISTEN connections ended"
 }
 
 fn main() -> ExitCode {
