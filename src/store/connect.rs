@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr};
+use sqlx::Connection as _;
 
 use super::StoreError;
 
@@ -217,6 +218,19 @@ fn options(location: &Location) -> ConnectOptions {
                 .statement_cache_capacity(STATEMENTS)
                 // A group's rows come back in one go, without the two threads waiting for each other.
                 .row_buffer_size(1024)
+        })
+        // On a full disk SQLite rolls a transaction back by itself. Sqlx then still counts it as open: later ones would
+        // be "committed" inside it, that is not at all. Such a connection serves nobody again.
+        .map_sqlx_sqlite_pool_opts(|pool| {
+            pool.after_release(|connection, _| {
+                Box::pin(async move {
+                    if connection.is_in_transaction() {
+                        // An orderly rollback is on its way, and done after this.
+                        connection.ping().await?;
+                    }
+                    Ok(!connection.is_in_transaction())
+                })
+            })
         })
         .map_sqlx_postgres_opts(|o| {
             o.application_name("switchboard")

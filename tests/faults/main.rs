@@ -8,6 +8,7 @@
 #[allow(dead_code)] // the rest of it serves the other tests
 #[path = "../it/harness/mod.rs"]
 mod harness;
+mod files;
 mod kills;
 mod ledger;
 mod outages;
@@ -101,6 +102,8 @@ drills! {
     outages::breaks_mid_commit on Postgres: "a connection is reset before and after a commit"
     outages::connections_taken on Postgres: "all connections taken"
     outages::news_lost on Postgres: "LISTEN connections ended"
+    files::disk_full on Sqlite: "disk full"
+    files::locked on Sqlite: "database locked by another process"
 }
 
 fn main() -> ExitCode {
