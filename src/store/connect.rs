@@ -116,7 +116,9 @@ pub async fn migrate_up(location: &Location) -> Result<(), MigrateError> {
         if let Location::Postgres(_) = location {
             db.execute_unprepared(&format!("select pg_advisory_lock({MIGRATION_LOCK})")).await?;
         }
-        Migrator::up(&db, None).await?;
+        if status(&db).await?.iter().any(|(_, applied)| !applied) {
+            Migrator::up(&db, None).await?;
+        }
         if let Location::Postgres(_) = location {
             db.execute_unprepared(migration::POSTGRES_RLS).await?;
             db.execute_unprepared(&format!("select pg_advisory_unlock({MIGRATION_LOCK})")).await?;
@@ -136,20 +138,22 @@ pub async fn migrate_down(location: &Location) -> Result<(), MigrateError> {
     Ok(result.map_err(StoreError::from)?)
 }
 
-/// Every migration's name and whether it is applied.
+/// The name of every migration of this program, and whether it is applied.
 pub async fn migration_status(location: &Location) -> Result<Vec<(String, bool)>, MigrateError> {
     let db = one_connection(location).await?;
-    let result = async {
-        let pending: Vec<String> =
-            Migrator::get_pending_migrations(&db).await?.iter().map(|m| m.name().to_owned()).collect();
-        let all = Migrator::migrations();
-        Ok::<_, DbErr>(
-            all.iter().map(|m| (m.name().to_owned(), !pending.contains(&m.name().to_owned()))).collect(),
-        )
-    }
-    .await;
+    let result = status(&db).await;
     let _ = db.close().await;
     Ok(result.map_err(StoreError::from)?)
+}
+
+/// The database may know more: migrations of a later version, after which this one must still start, since instances
+/// of both run side by side during a deploy.
+async fn status(db: &DatabaseConnection) -> Result<Vec<(String, bool)>, DbErr> {
+    Migrator::install(db).await?;
+    let applied: Vec<String> =
+        Migrator::get_migration_models(db).await?.into_iter().map(|model| model.version).collect();
+    let ours = Migrator::migrations().into_iter().map(|migration| migration.name().to_owned());
+    Ok(ours.map(|name| (name.clone(), applied.contains(&name))).collect())
 }
 
 async fn one_connection(location: &Location) -> Result<DatabaseConnection, StoreError> {

@@ -12,6 +12,7 @@ mod files;
 mod kills;
 mod ledger;
 mod outages;
+mod schemas;
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -104,6 +105,9 @@ drills! {
     outages::news_lost on Postgres: "LISTEN connections ended"
     files::disk_full on Sqlite: "disk full"
     files::locked on Sqlite: "database locked by another process"
+    schemas::two_starters on Sqlite Postgres: "two starters on an older schema"
+    schemas::migration_fails on Sqlite Postgres: "a migration fails half-way"
+    schemas::newer_schema on Sqlite Postgres: "the schema of a later version"
 }
 
 fn main() -> ExitCode {
