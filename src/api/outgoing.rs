@@ -217,12 +217,18 @@ pub(super) async fn files(
     Ok(())
 }
 
-/// Refuses what Meta would refuse: free-form words to a customer who last wrote more than 24 hours ago, or never.
+/// Refuses what the customer refused; and what Meta would refuse: free-form words to a customer who last wrote more than
+/// 24 hours ago, or never.
 pub(super) async fn window(
     parts: &Parts,
     conversation: &ConversationRef,
     written: &Written,
 ) -> Result<(), ApiError> {
+    if parts.store.holder(conversation.thread_id).await?.opted_out_at.is_some() {
+        let detail =
+            "The customer wrote STOP, or another word for it: nothing is sent before they write START.";
+        return Err(ApiError::new(Code::OptedOut, detail));
+    }
     if written.force || written.kind == "template" {
         return Ok(());
     }

@@ -61,6 +61,7 @@ codes! {
     ForeignOverride 409 "foreign_override" "The webhooks go elsewhere by somebody's wish";
     NotActive 409 "not_active" "The account cannot send";
     WindowClosed 409 "window_closed" "The customer wrote too long ago";
+    OptedOut 409 "opted_out" "The customer wants no messages";
     WrongState 409 "wrong_state" "It does not stand where that is possible";
     Unconfirmed 409 "confirmation_needed" "This needs a confirmation";
     LastOwner 409 "last_owner" "Nobody would be left to manage people";

@@ -199,6 +199,9 @@ at_a_desk! {
             let to_anna: Vec<_> = desk.sent().into_iter().filter(|sent| sent.to == anna).collect();
             assert!(to_anna.iter().all(|sent| !sent.text().contains("too late")), "{to_anna:?}");
             let so_far = to_anna.len();
+            let path = format!("/api/v1/whatsapp/send?chatbotId={}", desk.chatbot);
+            let refused = desk.api_with("POST", &path, json!({"to": anna, "message": "Still there?"})).await;
+            assert_eq!((&refused["status"], &refused["code"]), (&json!(409), &json!("opted_out")), "{refused}");
             desk.text(&anna, start).await;
             let answered = || async { desk.sent().iter().filter(|sent| sent.to == anna).count() >= so_far + 2 };
             desk.service.wait_until("both answer again", answered).await;
