@@ -184,3 +184,37 @@ async fn a_trial_shows_what_went_and_what_came() {
     let agent = api.key("a", Role::Agent).await;
     api.refuse(403, "forbidden", "post", path, &agent, json!({})).await;
 }
+
+/// The whole table of spellings is with the guard; here, that every door asks it.
+#[actix_web::test]
+async fn no_address_of_our_own_network_is_stored_in_production() {
+    let api = Api::start_with(Options { production: true, ..Options::default() }).await;
+    let key = api.key("a", Role::Owner).await;
+    api.expect(201, "post", "/api/v1/chatbots", &key, json!({"id": "bot", "name": "Bot"})).await;
+    for url in [
+        "https://127.0.0.1",
+        "https://2130706433",
+        "https://017700000001",
+        "https://0x7f.1",
+        "https://[::1]",
+        "https://[::ffff:10.0.0.1]",
+        "https://[64:ff9b::a00:1]",
+        "https://[fdaa::3]",
+        "https://169.254.169.254/latest",
+        "https://10.0.0.8",
+        "https://redis",
+        "https://db.internal",
+        "https://good.example@127.0.0.1",
+        "https://good.example:22",
+        "http://good.example",
+        "file:///etc/passwd",
+    ] {
+        let change = json!({"responder": {"baseUrl": url}});
+        api.wrong_fields("patch", "/api/v1/chatbots/bot", &key, change, &["responder.baseUrl"]).await;
+        let new = json!({"id": "other", "name": "Other", "responder": {"kind": "openai", "model": "m", "baseUrl": url}});
+        api.wrong_fields("post", "/api/v1/chatbots", &key, new, &["responder.baseUrl"]).await;
+        api.wrong_fields("post", "/api/v1/event-endpoints", &key, json!({"url": url}), &["url"]).await;
+    }
+    let good = json!({"responder": {"baseUrl": "https://good.example"}});
+    api.expect(200, "patch", "/api/v1/chatbots/bot", &key, good).await;
+}

@@ -13,6 +13,7 @@ mod defects;
 mod door;
 mod events_out;
 mod failing_chatbots;
+mod forbidden;
 #[allow(dead_code)] // some of it serves tests/faults alone
 mod harness;
 mod identity;
