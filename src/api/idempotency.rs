@@ -142,7 +142,8 @@ async fn begin(request: &mut ServiceRequest, caller: &Caller, key: &HeaderValue)
     let place = Place::new(&caller.tenant, "idempotency_keys", "answer", format!("{}/{key}", caller.actor));
     let once = Once { slot: Slot { scope, key: key.to_owned() }, place, ring: parts.ring.clone() };
     let body = read(request).await?;
-    let digest = digest(request, &body);
+    // Keyed: the body may hold a password, and a plain hash of it could be guessed at.
+    let digest = parts.ring.keyed_hash("idempotency", &digest(request, &body));
     request.set_payload(Payload::from(body));
     match parts.store.claim_key(&once.slot, &digest, parts.clock.now_ms()).await? {
         Claim::Fresh => Ok(Begun::Now(parts, once)),
