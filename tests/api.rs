@@ -8,6 +8,8 @@ mod audit;
 mod chatbots;
 #[path = "api/dead_letters.rs"]
 mod dead_letters;
+#[path = "api/document.rs"]
+mod document;
 #[path = "api/harness.rs"]
 mod harness;
 #[path = "api/idempotency.rs"]

@@ -53,9 +53,10 @@ pub fn success<T: Serialize>(status: StatusCode, message: impl Into<String>, dat
 #[into_params(parameter_in = Query)]
 pub struct Page {
     /// Things on a page, 1 to 200; 50 unless given.
-    #[param(value_type = Option<u64>)]
+    #[param(value_type = u64, required = false, minimum = 1, maximum = 200)]
     pub limit: Option<String>,
     /// `nextCursor` of the page before.
+    #[param(value_type = String, required = false)]
     pub cursor: Option<String>,
 }
 
@@ -75,8 +76,8 @@ impl Page {
             Some(Ok(limit @ 1..=200)) => limit,
             Some(_) => return Err(ApiError::field("limit", "must be from 1 to 200")),
         };
-        let after = match &self.cursor {
-            None => None,
+        let after = match self.cursor.as_deref() {
+            None | Some("") => None,
             Some(cursor) => Some(open(cursor).ok_or_else(|| {
                 ApiError::field("cursor", "must be the nextCursor of an answer to the same list")
             })?),

@@ -47,11 +47,11 @@ pub struct NewKeyView {
 pub struct NewKey {
     /// What people call it.
     #[serde(default)]
-    #[schema(value_type = String, required)]
+    #[schema(value_type = String, required, min_length = 1, max_length = 200)]
     name: Field<String>,
     /// At most the caller's own; `admin` unless given.
     #[serde(default)]
-    #[schema(value_type = Option<Role>)]
+    #[schema(value_type = Role)]
     role: Field<Role>,
 }
 

@@ -140,23 +140,23 @@ fn view<I: sea_orm::TryGetable>(kind: &'static str, id: String, row: Lost<I>, no
 pub struct RetryMany {
     /// `dead` (unless given), `failed` or `unknown`.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String)]
     status: Field<String>,
     /// For this reason alone.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String)]
     reason: Field<String>,
     /// From here on.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String)]
     since: Field<String>,
     /// Those before.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String)]
     until: Field<String>,
     /// Must be true for `unknown`: customers may get those twice.
     #[serde(default)]
-    #[schema(value_type = Option<bool>)]
+    #[schema(value_type = bool)]
     confirm: Field<bool>,
 }
 

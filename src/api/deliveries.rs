@@ -209,7 +209,7 @@ pub async fn one(caller: Reader, parts: web::Data<Parts>, id: web::Path<String>)
 pub struct Retry {
     /// Must be true for a delivery of status `unknown`: the customer may get it twice.
     #[serde(default)]
-    #[schema(value_type = Option<bool>)]
+    #[schema(value_type = bool)]
     confirm: Field<bool>,
 }
 

@@ -60,7 +60,7 @@ pub struct SecretView {
 pub struct EndpointChange {
     /// https, and not inside a private network.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String)]
     url: Field<String>,
     /// What it hears of; everything unless given.
     #[serde(default)]
@@ -68,7 +68,7 @@ pub struct EndpointChange {
     types: Field<Vec<EventType>>,
     /// Off: nothing is told, and what waits is dead. On again, it begins anew.
     #[serde(default)]
-    #[schema(value_type = Option<bool>)]
+    #[schema(value_type = bool)]
     disabled: Field<bool>,
 }
 

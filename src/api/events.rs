@@ -103,23 +103,23 @@ pub struct ReplayMany {
     /// Those left like this: `unroutable`, `quarantined`, `refused`, `parked`. Without it `since` is required, and all
     /// events of that time are meant, those that are done too.
     #[serde(default)]
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(value_type = Vec<String>)]
     states: Field<Vec<String>>,
     /// Received from here on: `2026-01-31`, or `2026-01-31T12:00:00Z`.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String)]
     since: Field<String>,
     /// Received before.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String)]
     until: Field<String>,
     /// `nextAfter` of the call before.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String)]
     after: Field<String>,
     /// Only tell which.
     #[serde(default)]
-    #[schema(value_type = Option<bool>)]
+    #[schema(value_type = bool)]
     dry_run: Field<bool>,
 }
 

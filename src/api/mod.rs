@@ -13,6 +13,8 @@ mod dead_letters;
 mod cookie;
 mod credential;
 mod deliveries;
+mod docs;
+mod document;
 mod event_deliveries;
 mod event_endpoints;
 mod events;
@@ -43,7 +45,6 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use crate::auth::supabase::Supabase;
 use crate::conversation::Conversations;
@@ -55,6 +56,7 @@ use crate::runtime::Clock;
 use crate::secret::Ring;
 use crate::store::{Store, StoreError};
 
+pub use document::document;
 pub use sign_in::People;
 
 /// What the handlers work with; handed to the server as `web::Data`. Cheap to clone.
@@ -137,9 +139,11 @@ macro_rules! routes {
                     $(.route(web::$method().to($($handler)::+)))+
                     .default_service(web::to(problem::wrong_method))
                     .app_data(web::PayloadConfig::new(body::MAX_BODY))
+                    .app_data(web::QueryConfig::default().error_handler(problem::unreadable_query))
                     .wrap(from_fn(idempotency::once))
                     .wrap(from_fn(problem::identified)),
             );)*
+            docs::configure(config);
             config.service(
                 web::scope("/api")
                     .default_service(web::to(problem::unknown_path))
@@ -236,38 +240,4 @@ routes! {
     "/health" { get system::health }
     "/ready" { get system::ready }
     "/metrics" { get system::metrics }
-}
-
-/// The API's description: what each route takes and gives, how to sign in, and the problem every one may answer.
-pub fn document() -> utoipa::openapi::OpenApi {
-    let mut document = Document::openapi();
-    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
-    let scheme = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .description(Some("An API key of a tenant, or of the platform: that one may name the tenant it acts for in Switchboard-Tenant. Where SUPABASE_URL is set, an access token of that project too."))
-        .build();
-    let words = "What `POST /api/v1/sign-in` sets. Over plain http on loopback it is called `switchboard`.";
-    let cookie = ApiKeyValue::with_description("__Host-switchboard", words);
-    document.components.get_or_insert_default().security_schemes.extend([
-        ("apiKey".to_owned(), SecurityScheme::Http(scheme).into()),
-        ("signIn".to_owned(), SecurityScheme::ApiKey(ApiKey::Cookie(cookie)).into()),
-    ]);
-    for item in document.paths.paths.values_mut() {
-        if let Some(post) = &mut item.post {
-            post.parameters.get_or_insert_default().push(idempotency::parameter().into());
-        }
-        for operation in
-            [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
-        {
-            // Handlers are called alike in every file; callers' generators want each name once.
-            let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
-            operation.operation_id = operation.operation_id.take().map(|name| format!("{tag}_{name}"));
-            operation
-                .responses
-                .responses
-                .entry("default".to_owned())
-                .or_insert_with(system::problem_response);
-        }
-    }
-    document
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::QueryPayloadError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
@@ -261,6 +262,17 @@ pub async fn identified(
         response.headers_mut().insert(REQUEST_ID, id);
     }
     Ok(response)
+}
+
+/// The answer to a query that cannot be read: a parameter twice, or broken escapes.
+pub fn unreadable_query(error: QueryPayloadError, _: &HttpRequest) -> actix_web::Error {
+    let words = error.to_string();
+    let field = words.split('`').nth(1).filter(|_| words.contains("field"));
+    match field {
+        Some(field) if words.contains("duplicate") => ApiError::field(field, "is there twice").into(),
+        Some(field) => ApiError::field(field, "is missing, or not as expected").into(),
+        None => ApiError::new(Code::Unreadable, "The query cannot be read.").into(),
+    }
 }
 
 /// The answer of every address below `/api` that nobody serves.

@@ -33,11 +33,11 @@ pub struct FirstPerson {
     email: Field<String>,
     /// What people call them; the e-mail address unless given.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, min_length = 1, max_length = 200)]
     name: Field<String>,
     /// 8 to 128 characters, and none of the most common ones.
     #[serde(default)]
-    #[schema(value_type = String, required, format = Password)]
+    #[schema(value_type = String, required, format = Password, min_length = 8, max_length = 128)]
     password: Field<String>,
 }
 
@@ -51,11 +51,11 @@ pub struct Acceptance {
     token: Field<String>,
     /// What people call them; as the invitation says unless given.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, min_length = 1, max_length = 200)]
     name: Field<String>,
     /// 8 to 128 characters, and none of the most common ones.
     #[serde(default)]
-    #[schema(value_type = String, required, format = Password)]
+    #[schema(value_type = String, required, format = Password, min_length = 8, max_length = 128)]
     password: Field<String>,
 }
 

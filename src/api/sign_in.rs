@@ -76,7 +76,7 @@ pub struct Credentials {
 pub struct SignOut {
     /// Ends every sign-in of this person.
     #[serde(default)]
-    #[schema(value_type = Option<bool>)]
+    #[schema(value_type = bool)]
     everywhere: Field<bool>,
 }
 
@@ -89,7 +89,7 @@ pub struct NewPassword {
     current_password: Field<String>,
     /// 8 to 128 characters, and none of the most common ones.
     #[serde(default)]
-    #[schema(value_type = String, required, format = Password)]
+    #[schema(value_type = String, required, format = Password, min_length = 8, max_length = 128)]
     password: Field<String>,
 }
 

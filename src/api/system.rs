@@ -7,7 +7,6 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 
 use super::Parts;
 use super::answer::{Answer, Time};
@@ -84,7 +83,7 @@ pub async fn ready(parts: web::Data<Parts>) -> HttpResponse {
 }
 
 /// Numbers for Prometheus: with `METRICS_TOKEN` or a platform key; open outside production.
-#[utoipa::path(get, path = "/metrics", tag = "system",
+#[utoipa::path(get, path = "/metrics", tag = "system", security((), ("apiKey" = []), ("signIn" = [])),
     responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn metrics(request: HttpRequest, parts: web::Data<Parts>) -> Answer {
     let token = credential::bearer(request.headers());
@@ -108,12 +107,4 @@ pub async fn openapi() -> HttpResponse {
     static DOCUMENT: OnceLock<String> = OnceLock::new();
     let text = DOCUMENT.get_or_init(|| super::document().to_json().unwrap_or_default());
     HttpResponse::Ok().content_type("application/json").body(text.as_str())
-}
-
-/// Any failure, as every route may answer it.
-pub(super) fn problem_response() -> RefOr<Response> {
-    let content = Content::new(Some(Ref::from_schema_name("Problem")));
-    RefOr::T(
-        ResponseBuilder::new().description("A failure").content("application/problem+json", content).build(),
-    )
 }

@@ -37,10 +37,10 @@ pub struct TenantView {
 pub struct NewTenant {
     /// 1 to 64 letters, digits, dots, hyphens or underscores; made up unless given.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9_.-]{1,64}$")]
     id: Field<String>,
     #[serde(default)]
-    #[schema(value_type = String, required)]
+    #[schema(value_type = String, required, min_length = 1, max_length = 200)]
     name: Field<String>,
     /// Its names in other systems, by system; each belongs to one tenant.
     #[serde(default)]
@@ -53,7 +53,7 @@ pub struct NewTenant {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TenantChange {
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, min_length = 1, max_length = 200)]
     name: Field<String>,
     /// Merged by system: null removes a name.
     #[serde(default)]
@@ -70,7 +70,7 @@ pub async fn create(caller: Manager, parts: web::Data<Parts>, body: Body) -> Ans
     let mut fields = Fields::default();
     let id = fields.given("id", new.id, |id| id.parse::<TenantId>().map_err(|e| e.to_string()));
     let name = fields.required("name", new.name, text(200));
-    let names = fields.given("externalIds", new.external_ids, names);
+    let names = fields.optional("externalIds", new.external_ids, names).flatten();
     fields.done()?;
     let id = id.map_or_else(|| Uuid::now_v7().simple().to_string(), |id| id.to_string());
     let names: Vec<(String, String)> = names.unwrap_or_default().into_iter().collect();

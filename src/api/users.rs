@@ -57,14 +57,14 @@ pub struct Invitation {
     email: Field<String>,
     /// What people call them; the e-mail address unless given.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, min_length = 1, max_length = 200)]
     name: Field<String>,
     #[serde(default)]
     #[schema(value_type = Role, required)]
     role: Field<Role>,
     /// One of the platform's own people; the platform alone may ask for that.
     #[serde(default)]
-    #[schema(value_type = Option<bool>)]
+    #[schema(value_type = bool)]
     platform: Field<bool>,
 }
 
@@ -73,10 +73,10 @@ pub struct Invitation {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UserChange {
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, min_length = 1, max_length = 200)]
     name: Field<String>,
     #[serde(default)]
-    #[schema(value_type = Option<Role>)]
+    #[schema(value_type = Role)]
     role: Field<Role>,
 }
 

@@ -133,7 +133,7 @@ const TABLE: &[(Need, &[&str])] = &[
 /// Where the id in an address is not the first of the list above it.
 const WAMID: &str = "wamid.of-the-first-tenant";
 /// Stands in everything the first tenant has, and in nothing else.
-const MARK: &str = "canary7391";
+pub const MARK: &str = "canary7391";
 
 fn rows() -> Vec<(Need, &'static str, &'static str)> {
     let split = |(need, routes): &(Need, &'static [&'static str])| {
@@ -152,7 +152,7 @@ pub fn open() -> Vec<&'static str> {
 }
 
 /// One of everything, marked.
-async fn furnish(api: &Api) -> BTreeMap<&'static str, String> {
+pub async fn furnish(api: &Api) -> BTreeMap<&'static str, String> {
     let owner = api.key("a", Role::Owner).await;
     let bot = format!("bot-{MARK}");
     api.onboard(&owner, &bot, "100200300").await;
@@ -196,7 +196,7 @@ async fn furnish(api: &Api) -> BTreeMap<&'static str, String> {
 }
 
 /// The address of the first tenant's thing.
-fn address(path: &str, ids: &BTreeMap<&'static str, String>) -> String {
+pub fn address(path: &str, ids: &BTreeMap<&'static str, String>) -> String {
     let Some((list, rest)) = path.split_once("/{") else { return path.to_owned() };
     let after = rest.split_once('}').unwrap().1;
     format!("{list}/{}{after}", ids[list])

@@ -1,12 +1,11 @@
-// Keeps what is looked at fresh: conversations move by themselves, so they are asked again every two seconds.
+// What changed on the server, as it happens: whatever is shown of it is asked again. Without the stream, a clock does.
 import { useQueryClient } from '@tanstack/react-query';
 import { useEffect } from 'react';
 
-/** How often, in milliseconds. */
+/** How often what is looked at is asked again while nobody tells, in milliseconds. */
 const BEAT = 2000;
-const MOVING = ['conversations', 'conversation', 'messages'];
-/** Whoever reads far back is not asked for all of it again. */
-const PAGES = 3;
+/** Lists that move by themselves. */
+const MOVING = ['conversations', 'conversation', 'messages', 'deliveries', 'delivery', 'numbers', 'sessions', 'trace'];
 
 export function useLive() {
   const client = useQueryClient();
@@ -14,10 +13,7 @@ export function useLive() {
     const refresh = () => {
       if (document.visibilityState === 'hidden') return;
       void client.invalidateQueries({
-        predicate: ({ queryKey, state }) => {
-          const pages = (state.data as { pages?: unknown[] } | undefined)?.pages?.length ?? 1;
-          return MOVING.includes(String(queryKey[0])) && state.fetchStatus === 'idle' && pages <= PAGES;
-        },
+        predicate: ({ queryKey, state }) => MOVING.includes(String(queryKey[0])) && state.fetchStatus === 'idle',
       });
     };
     const timer = setInterval(refresh, BEAT);

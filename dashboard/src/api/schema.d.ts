@@ -4,23 +4,6 @@
  */
 
 export interface paths {
-    "/api/v1/alerts": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Lists the last alerts, newest first. A platform key that names no tenant sees everybody's. */
-        get: operations["alerts_list"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/api-keys": {
         parameters: {
             query?: never;
@@ -51,23 +34,6 @@ export interface paths {
         post?: never;
         /** Revokes a key at once. Nobody takes a key of a higher role than their own. */
         delete: operations["api-keys_revoke"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/audit": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Lists what was changed, the newest first. A platform caller that names no tenant sees everybody's. */
-        get: operations["audit_list"];
-        put?: never;
-        post?: never;
-        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -199,40 +165,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/dead-letters": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Lists what ended badly, oldest first: a tenant's own; everybody's for the platform that names no tenant. */
-        get: operations["dead-letters_list"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/dead-letters/retry": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Tries again whatever fits, at most a thousand by one call. What is tried already is left alone. */
-        post: operations["dead-letters_retry"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/deliveries": {
         parameters: {
             query?: never;
@@ -288,111 +220,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/event-deliveries": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Lists what the tenant's systems were told, newest first. */
-        get: operations["event-deliveries_list"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/event-deliveries/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** One delivery, with what is told. */
-        get: operations["event-deliveries_one"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/event-deliveries/{id}/retry": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Tells it again, from the first try on, under the same `webhook-id`. */
-        post: operations["event-deliveries_retry"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/event-endpoints": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Lists the tenant's endpoints, oldest first. */
-        get: operations["event-endpoints_list"];
-        put?: never;
-        /** Makes an endpoint. Its secret is in the answer, this once. */
-        post: operations["event-endpoints_create"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/event-endpoints/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** One endpoint. */
-        get: operations["event-endpoints_one"];
-        put?: never;
-        post?: never;
-        /** Removes an endpoint; what waits for it is dead. */
-        delete: operations["event-endpoints_remove"];
-        options?: never;
-        head?: never;
-        /** Changes an endpoint's address or types, or switches it off or on. */
-        patch: operations["event-endpoints_change"];
-        trace?: never;
-    };
-    "/api/v1/event-endpoints/{id}/rotate-secret": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Gives an endpoint a new secret, shown this once. Events are signed with both for a day. */
-        post: operations["event-endpoints_rotate"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -404,23 +231,6 @@ export interface paths {
         get: operations["events_list"];
         put?: never;
         post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/events/replay": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Processes many events once more, at most a thousand by one call, oldest first. What they brought already stays single. */
-        post: operations["events_replay_many"];
         delete?: never;
         options?: never;
         head?: never;
@@ -750,23 +560,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/whatsapp/integration/{id}/register": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Registers the number for the Cloud API. Meta allows ten tries in 72 hours, so a number that is connected is left alone. */
-        post: operations["integrations_register"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/whatsapp/integration/{id}/subscribe": {
         parameters: {
             query?: never;
@@ -794,7 +587,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** All integrations, the oldest first. */
+        /** Lists the tenant's integrations, by id. */
         get: operations["integrations_list"];
         put?: never;
         post?: never;
@@ -815,27 +608,6 @@ export interface paths {
         put?: never;
         /** Sends a text to a customer; WhatsApp takes it within 24 hours of the customer's last message. */
         post: operations["messages_send"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/whatsapp/signup": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Takes the code of an Embedded Signup for a token of the business, subscribes our app to the business account,
-         *     registers the number if a PIN is given, and onboards it. Done again for the same chatbot and number, it brings a new
-         *     token: without a gap, and what waited for one is sent.
-         */
-        post: operations["integrations_sign_up"];
         delete?: never;
         options?: never;
         head?: never;
@@ -927,42 +699,6 @@ export interface components {
             token: string;
         };
         AccountId: string;
-        AlertId: string;
-        /** @description An alert. */
-        AlertView: {
-            account?: components["schemas"]["AccountId"] | null;
-            at: components["schemas"]["Time"];
-            id: components["schemas"]["AlertId"];
-            /**
-             * @description `account_token_invalid`, `account_restricted`, `secret_binding_refused`, `signatures_refused`, `work_waits`,
-             *     `deliveries_unknown`, `deliveries_dead`, `turns_dead` or `endpoint_disabled`.
-             */
-            kind: string;
-            /** @description Whose it is; null: the platform's. */
-            tenant?: string | null;
-            /** @description One or two sentences for people. */
-            text: string;
-        };
-        /** @description One thing that was changed. */
-        AuditView: {
-            /**
-             * @description For example `integration.create`.
-             * @example integration.create
-             */
-            action: string;
-            /** @description `key:ab12cd34`, `user:ada@example.com`, `supabase:…`, `platform`, `command line` and the like. */
-            actor: string;
-            /** @description Where the request came from, if it was one. */
-            address?: string | null;
-            at: components["schemas"]["Time"];
-            /** @description What more there is to say, for example `agent to admin`. */
-            detail?: string | null;
-            id: string;
-            /** @description Which thing. */
-            target: string;
-            /** @description Whose thing it is; null for the platform's own. */
-            tenant?: string | null;
-        };
         /** @description A chatbot to be made, or what changes about one: absent fields stay, null ones go back to their default. */
         ChatbotChange: {
             /** @description The key at its responder; write-only. */
@@ -979,8 +715,6 @@ export interface components {
             coalesceMs?: number | null;
             /** @description At most 4,096 characters; null: none. */
             fallbackText?: string | null;
-            /** @description Whether a customer gets a person by writing "human", "agente", "اپراتور" and the like; true unless given. */
-            handOffWords?: boolean | null;
             /**
              * Format: int64
              * @description 1 to 100; 10 unless given.
@@ -1011,8 +745,6 @@ export interface components {
             createdAt: components["schemas"]["Time"];
             /** @description What a customer reads when there is no answer; null: nothing. */
             fallbackText?: string | null;
-            /** @description Whether a customer gets a person by writing "human", "agente", "اپراتور" and the like. */
-            handOffWords: boolean;
             /**
              * Format: int64
              * @description Entries of the talk given to the responder.
@@ -1075,29 +807,6 @@ export interface components {
             /** @description Always `same-origin`. */
             rule: string;
         };
-        /** @description Something that ended badly. */
-        DeadLetterView: {
-            /** @description What to do about it. */
-            advice?: string | null;
-            /**
-             * Format: int64
-             * @description Seconds since then.
-             */
-            age: number;
-            /** Format: int64 */
-            attempts: number;
-            conversationId: components["schemas"]["ConversationId"];
-            createdAt: components["schemas"]["Time"];
-            /** @description As in `/api/v1/deliveries`. */
-            id: string;
-            /** @description `message`, or `turn`: a question that got no answer. */
-            kind: string;
-            /** @description Why, as a word; of a turn with details. */
-            reason?: string | null;
-            /** @description `dead`: given up; `failed`: refused by Meta; `unknown`: nobody knows whether it went out. */
-            status: string;
-            tenant: string;
-        };
         DeliveryId: string;
         /**
          * @description Where a delivery stands. Stored and served as the lower-case word.
@@ -1154,67 +863,7 @@ export interface components {
             /** @description Oldest first. */
             tries: components["schemas"]["TryView"][];
         };
-        /** @description An endpoint to be made, or what changes about one. */
-        EndpointChange: {
-            /** @description Off: nothing is told, and what waits is dead. On again, it begins anew. */
-            disabled?: boolean | null;
-            /** @description What it hears of; everything unless given. */
-            types?: components["schemas"]["EventType"][] | null;
-            /** @description https, and not inside a private network. */
-            url?: string | null;
-        };
-        /** @description An endpoint, without its secret. */
-        EndpointView: {
-            createdAt: components["schemas"]["Time"];
-            disabled: boolean;
-            /** @description `person`, `gone` (it answered 410) or `failing` (it only failed for five days). */
-            disabledReason?: string | null;
-            failingSince?: components["schemas"]["Time"] | null;
-            id: components["schemas"]["EventEndpointId"];
-            previousSecretUntil?: components["schemas"]["Time"] | null;
-            /** @description What it hears of; empty: everything. */
-            types: components["schemas"]["EventType"][];
-            updatedAt: components["schemas"]["Time"];
-            url: string;
-        };
-        EventDeliveryId: string;
-        /** @description One event for one endpoint. */
-        EventDeliveryView: {
-            /**
-             * Format: int64
-             * @description Tries so far.
-             */
-            attempts: number;
-            createdAt: components["schemas"]["Time"];
-            endpointId: components["schemas"]["EventEndpointId"];
-            finishedAt?: components["schemas"]["Time"] | null;
-            /** @description Also the `webhook-id`: the same for every try. */
-            id: components["schemas"]["EventDeliveryId"];
-            nextAt?: components["schemas"]["Time"] | null;
-            /** @description What is told: `type`, `timestamp` and `data`. Only when one delivery is asked for. */
-            payload?: unknown;
-            /**
-             * @description Why the last try was no success: `refused`, `redirect`, `timeout`, `unreachable`, `broken`, `gone`,
-             *     `forbidden_address`, `secret_unreadable`, `endpoint_disabled` or `endpoint_deleted`.
-             */
-            reason?: string | null;
-            /**
-             * Format: int64
-             * @description What the endpoint answered last, if it did.
-             */
-            responseStatus?: number | null;
-            /** @description `queued`, `delivered` or `dead`. */
-            status: string;
-            /** @description What happened, e.g. `message.received`. */
-            type: string;
-        };
-        EventEndpointId: string;
         EventId: string;
-        /**
-         * @description What tenants can be told of.
-         * @enum {string}
-         */
-        EventType: "message.received" | "message.sent" | "message.status" | "account.status" | "turn.dead";
         /** @description One change of a webhook body. */
         EventView: {
             businessAccountId: string;
@@ -1348,55 +997,6 @@ export interface components {
             link: string;
         };
         /** @description A page of things. */
-        Listing_AlertView: {
-            /** @description The things. */
-            data: {
-                account?: components["schemas"]["AccountId"] | null;
-                at: components["schemas"]["Time"];
-                id: components["schemas"]["AlertId"];
-                /**
-                 * @description `account_token_invalid`, `account_restricted`, `secret_binding_refused`, `signatures_refused`, `work_waits`,
-                 *     `deliveries_unknown`, `deliveries_dead`, `turns_dead` or `endpoint_disabled`.
-                 */
-                kind: string;
-                /** @description Whose it is; null: the platform's. */
-                tenant?: string | null;
-                /** @description One or two sentences for people. */
-                text: string;
-            }[];
-            /** @description Give it as `cursor` to get the next page; null on the last. */
-            nextCursor?: string | null;
-            /** @description Always true. */
-            success: boolean;
-        };
-        /** @description A page of things. */
-        Listing_AuditView: {
-            /** @description The things. */
-            data: {
-                /**
-                 * @description For example `integration.create`.
-                 * @example integration.create
-                 */
-                action: string;
-                /** @description `key:ab12cd34`, `user:ada@example.com`, `supabase:…`, `platform`, `command line` and the like. */
-                actor: string;
-                /** @description Where the request came from, if it was one. */
-                address?: string | null;
-                at: components["schemas"]["Time"];
-                /** @description What more there is to say, for example `agent to admin`. */
-                detail?: string | null;
-                id: string;
-                /** @description Which thing. */
-                target: string;
-                /** @description Whose thing it is; null for the platform's own. */
-                tenant?: string | null;
-            }[];
-            /** @description Give it as `cursor` to get the next page; null on the last. */
-            nextCursor?: string | null;
-            /** @description Always true. */
-            success: boolean;
-        };
-        /** @description A page of things. */
         Listing_ChatbotView: {
             /** @description The things. */
             data: {
@@ -1415,8 +1015,6 @@ export interface components {
                 createdAt: components["schemas"]["Time"];
                 /** @description What a customer reads when there is no answer; null: nothing. */
                 fallbackText?: string | null;
-                /** @description Whether a customer gets a person by writing "human", "agente", "اپراتور" and the like. */
-                handOffWords: boolean;
                 /**
                  * Format: int64
                  * @description Entries of the talk given to the responder.
@@ -1451,36 +1049,6 @@ export interface components {
                 phoneNumberId: string;
                 /** @description `uniqueClientId` of the response API. */
                 uniqueClientId: string;
-            }[];
-            /** @description Give it as `cursor` to get the next page; null on the last. */
-            nextCursor?: string | null;
-            /** @description Always true. */
-            success: boolean;
-        };
-        /** @description A page of things. */
-        Listing_DeadLetterView: {
-            /** @description The things. */
-            data: {
-                /** @description What to do about it. */
-                advice?: string | null;
-                /**
-                 * Format: int64
-                 * @description Seconds since then.
-                 */
-                age: number;
-                /** Format: int64 */
-                attempts: number;
-                conversationId: components["schemas"]["ConversationId"];
-                createdAt: components["schemas"]["Time"];
-                /** @description As in `/api/v1/deliveries`. */
-                id: string;
-                /** @description `message`, or `turn`: a question that got no answer. */
-                kind: string;
-                /** @description Why, as a word; of a turn with details. */
-                reason?: string | null;
-                /** @description `dead`: given up; `failed`: refused by Meta; `unknown`: nobody knows whether it went out. */
-                status: string;
-                tenant: string;
             }[];
             /** @description Give it as `cursor` to get the next page; null on the last. */
             nextCursor?: string | null;
@@ -1533,64 +1101,6 @@ export interface components {
                 turnId?: string | null;
                 /** @description Meta's id. */
                 wamid?: string | null;
-            }[];
-            /** @description Give it as `cursor` to get the next page; null on the last. */
-            nextCursor?: string | null;
-            /** @description Always true. */
-            success: boolean;
-        };
-        /** @description A page of things. */
-        Listing_EndpointView: {
-            /** @description The things. */
-            data: {
-                createdAt: components["schemas"]["Time"];
-                disabled: boolean;
-                /** @description `person`, `gone` (it answered 410) or `failing` (it only failed for five days). */
-                disabledReason?: string | null;
-                failingSince?: components["schemas"]["Time"] | null;
-                id: components["schemas"]["EventEndpointId"];
-                previousSecretUntil?: components["schemas"]["Time"] | null;
-                /** @description What it hears of; empty: everything. */
-                types: components["schemas"]["EventType"][];
-                updatedAt: components["schemas"]["Time"];
-                url: string;
-            }[];
-            /** @description Give it as `cursor` to get the next page; null on the last. */
-            nextCursor?: string | null;
-            /** @description Always true. */
-            success: boolean;
-        };
-        /** @description A page of things. */
-        Listing_EventDeliveryView: {
-            /** @description The things. */
-            data: {
-                /**
-                 * Format: int64
-                 * @description Tries so far.
-                 */
-                attempts: number;
-                createdAt: components["schemas"]["Time"];
-                endpointId: components["schemas"]["EventEndpointId"];
-                finishedAt?: components["schemas"]["Time"] | null;
-                /** @description Also the `webhook-id`: the same for every try. */
-                id: components["schemas"]["EventDeliveryId"];
-                nextAt?: components["schemas"]["Time"] | null;
-                /** @description What is told: `type`, `timestamp` and `data`. Only when one delivery is asked for. */
-                payload?: unknown;
-                /**
-                 * @description Why the last try was no success: `refused`, `redirect`, `timeout`, `unreachable`, `broken`, `gone`,
-                 *     `forbidden_address`, `secret_unreadable`, `endpoint_disabled` or `endpoint_deleted`.
-                 */
-                reason?: string | null;
-                /**
-                 * Format: int64
-                 * @description What the endpoint answered last, if it did.
-                 */
-                responseStatus?: number | null;
-                /** @description `queued`, `delivered` or `dead`. */
-                status: string;
-                /** @description What happened, e.g. `message.received`. */
-                type: string;
             }[];
             /** @description Give it as `cursor` to get the next page; null on the last. */
             nextCursor?: string | null;
@@ -1821,8 +1331,6 @@ export interface components {
             chatbotId: string;
             /** @description Until Graph says it. */
             displayPhoneNumber?: string | null;
-            /** @description Only checks: nothing is stored, and the answer says what would have been. False unless given. */
-            dryRun?: boolean | null;
             mode?: components["schemas"]["Mode"] | null;
             /** @description 1 to 32 digits, from Meta. */
             phoneNumberId: string;
@@ -1994,90 +1502,16 @@ export interface components {
             /** @description `ready`, `draining` or `unavailable`. */
             status: string;
         };
-        /** @description A number's PIN. */
-        Registration: {
-            /** @description Six digits of two-step verification. */
-            pin: string;
-        };
-        /** @description A wish to have many events processed once more. */
-        ReplayMany: {
-            /** @description `nextAfter` of the call before. */
-            after?: string | null;
-            /** @description Only tell which. */
-            dryRun?: boolean | null;
-            /** @description Received from here on: `2026-01-31`, or `2026-01-31T12:00:00Z`. */
-            since?: string | null;
-            /**
-             * @description Those left like this: `unroutable`, `quarantined`, `refused`, `parked`. Without it `since` is required, and all
-             *     events of that time are meant, those that are done too.
-             */
-            states?: string[] | null;
-            /** @description Received before. */
-            until?: string | null;
-        };
-        /** @description What came of it. */
-        Replayed: {
-            /** @description The first of them. */
-            events: components["schemas"]["EventId"][];
-            /**
-             * Format: int64
-             * @description Events that fit.
-             */
-            found: number;
-            /** @description `replay`, or `dry-run`. */
-            id: string;
-            nextAfter?: components["schemas"]["EventId"] | null;
-            /**
-             * Format: int64
-             * @description Those that are processed again now; those that wait anyway are left alone.
-             */
-            replayed: number;
-        };
-        /** @description What came of it. */
-        Retried: {
-            /**
-             * Format: int64
-             * @description Things that fit.
-             */
-            found: number;
-            /** @description `dead`, `failed` or `unknown`. */
-            id: string;
-            /** @description There are more: call again. */
-            more: boolean;
-            /**
-             * Format: int64
-             * @description Those that are tried again now. The others: another turn of their conversation is being asked.
-             */
-            retried: number;
-        };
         /** @description A wish for another try. */
         Retry: {
             /** @description Must be true for a delivery of status `unknown`: the customer may get it twice. */
             confirm?: boolean | null;
-        };
-        /** @description A wish for another try of many. */
-        RetryMany: {
-            /** @description Must be true for `unknown`: customers may get those twice. */
-            confirm?: boolean | null;
-            /** @description For this reason alone. */
-            reason?: string | null;
-            /** @description From here on. */
-            since?: string | null;
-            /** @description `dead` (unless given), `failed` or `unknown`. */
-            status?: string | null;
-            /** @description Those before. */
-            until?: string | null;
         };
         /**
          * @description What a member of a tenant is. Each may do all that the ones before it may.
          * @enum {string}
          */
         Role: "viewer" | "agent" | "admin" | "owner";
-        /** @description An endpoint with its secret: the only time that it is shown. */
-        SecretView: components["schemas"]["EndpointView"] & {
-            /** @description `whsec_` and base64. Keep it: it cannot be shown again. */
-            secret: string;
-        };
         /** @description How to reach a chatbot's responder; stored as JSON, served by the API in the same shape. */
         Settings: {
             /** @description Where it lives; the server's own default unless given. */
@@ -2109,25 +1543,6 @@ export interface components {
         SignOut: {
             /** @description Ends every sign-in of this person. */
             everywhere?: boolean | null;
-        };
-        /** @description What the pop-up's message event and its callback gave. */
-        SignUp: {
-            /** @description The chatbot's key at its responder; write-only. */
-            apiKey?: string | null;
-            /** @description `waba_id` of the message event. */
-            businessAccountId: string;
-            /** @description Made in the caller's tenant when there is none. */
-            chatbotId: string;
-            /** @description Lives for 30 seconds and works once: send it on at once. */
-            code: string;
-            mode?: components["schemas"]["Mode"] | null;
-            /** @description `phone_number_id` of the message event. */
-            phoneNumberId: string;
-            /**
-             * @description Six digits of two-step verification: registers a number that is not connected yet. Not for numbers that stay in
-             *     the phone app.
-             */
-            pin?: string | null;
         };
         /** @description Nobody is signed in any more. */
         SignedOut: {
@@ -2172,8 +1587,6 @@ export interface components {
                 createdAt: components["schemas"]["Time"];
                 /** @description What a customer reads when there is no answer; null: nothing. */
                 fallbackText?: string | null;
-                /** @description Whether a customer gets a person by writing "human", "agente", "اپراتور" and the like. */
-                handOffWords: boolean;
                 /**
                  * Format: int64
                  * @description Entries of the talk given to the responder.
@@ -2272,64 +1685,6 @@ export interface components {
             data: components["schemas"]["DeliveryView"] & {
                 /** @description Oldest first. */
                 tries: components["schemas"]["TryView"][];
-            };
-            /** @description What was done. */
-            message: string;
-            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
-            success: boolean;
-        };
-        /** @description A thing, and one sentence of what was done. */
-        Success_EndpointView: {
-            /** @description An endpoint, without its secret. */
-            data: {
-                createdAt: components["schemas"]["Time"];
-                disabled: boolean;
-                /** @description `person`, `gone` (it answered 410) or `failing` (it only failed for five days). */
-                disabledReason?: string | null;
-                failingSince?: components["schemas"]["Time"] | null;
-                id: components["schemas"]["EventEndpointId"];
-                previousSecretUntil?: components["schemas"]["Time"] | null;
-                /** @description What it hears of; empty: everything. */
-                types: components["schemas"]["EventType"][];
-                updatedAt: components["schemas"]["Time"];
-                url: string;
-            };
-            /** @description What was done. */
-            message: string;
-            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
-            success: boolean;
-        };
-        /** @description A thing, and one sentence of what was done. */
-        Success_EventDeliveryView: {
-            /** @description One event for one endpoint. */
-            data: {
-                /**
-                 * Format: int64
-                 * @description Tries so far.
-                 */
-                attempts: number;
-                createdAt: components["schemas"]["Time"];
-                endpointId: components["schemas"]["EventEndpointId"];
-                finishedAt?: components["schemas"]["Time"] | null;
-                /** @description Also the `webhook-id`: the same for every try. */
-                id: components["schemas"]["EventDeliveryId"];
-                nextAt?: components["schemas"]["Time"] | null;
-                /** @description What is told: `type`, `timestamp` and `data`. Only when one delivery is asked for. */
-                payload?: unknown;
-                /**
-                 * @description Why the last try was no success: `refused`, `redirect`, `timeout`, `unreachable`, `broken`, `gone`,
-                 *     `forbidden_address`, `secret_unreadable`, `endpoint_disabled` or `endpoint_deleted`.
-                 */
-                reason?: string | null;
-                /**
-                 * Format: int64
-                 * @description What the endpoint answered last, if it did.
-                 */
-                responseStatus?: number | null;
-                /** @description `queued`, `delivered` or `dead`. */
-                status: string;
-                /** @description What happened, e.g. `message.received`. */
-                type: string;
             };
             /** @description What was done. */
             message: string;
@@ -2547,67 +1902,6 @@ export interface components {
             success: boolean;
         };
         /** @description A thing, and one sentence of what was done. */
-        Success_Replayed: {
-            /** @description What came of it. */
-            data: {
-                /** @description The first of them. */
-                events: components["schemas"]["EventId"][];
-                /**
-                 * Format: int64
-                 * @description Events that fit.
-                 */
-                found: number;
-                /** @description `replay`, or `dry-run`. */
-                id: string;
-                nextAfter?: components["schemas"]["EventId"] | null;
-                /**
-                 * Format: int64
-                 * @description Those that are processed again now; those that wait anyway are left alone.
-                 */
-                replayed: number;
-            };
-            /** @description What was done. */
-            message: string;
-            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
-            success: boolean;
-        };
-        /** @description A thing, and one sentence of what was done. */
-        Success_Retried: {
-            /** @description What came of it. */
-            data: {
-                /**
-                 * Format: int64
-                 * @description Things that fit.
-                 */
-                found: number;
-                /** @description `dead`, `failed` or `unknown`. */
-                id: string;
-                /** @description There are more: call again. */
-                more: boolean;
-                /**
-                 * Format: int64
-                 * @description Those that are tried again now. The others: another turn of their conversation is being asked.
-                 */
-                retried: number;
-            };
-            /** @description What was done. */
-            message: string;
-            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
-            success: boolean;
-        };
-        /** @description A thing, and one sentence of what was done. */
-        Success_SecretView: {
-            /** @description An endpoint with its secret: the only time that it is shown. */
-            data: components["schemas"]["EndpointView"] & {
-                /** @description `whsec_` and base64. Keep it: it cannot be shown again. */
-                secret: string;
-            };
-            /** @description What was done. */
-            message: string;
-            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
-            success: boolean;
-        };
-        /** @description A thing, and one sentence of what was done. */
         Success_SetupState: {
             /** @description Whether anybody may sign in yet. */
             data: {
@@ -2761,39 +2055,6 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    alerts_list: {
-        parameters: {
-            query?: {
-                /** @description Things on a page, 1 to 200; 50 unless given. */
-                limit?: number;
-                /** @description `nextCursor` of the page before. */
-                cursor?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Listing_AlertView"];
-                };
-            };
-            /** @description A failure */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     "api-keys_list": {
         parameters: {
             query?: {
@@ -2876,43 +2137,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Success_KeyView"];
-                };
-            };
-            /** @description A failure */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    audit_list: {
-        parameters: {
-            query?: {
-                /** @description Things on a page, 1 to 200; 50 unless given. */
-                limit?: number;
-                /** @description `nextCursor` of the page before. */
-                cursor?: string;
-                /** @description Of this actor alone. */
-                actor?: string;
-                /** @description Of this action alone. */
-                action?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Listing_AuditView"];
                 };
             };
             /** @description A failure */
@@ -3279,79 +2503,6 @@ export interface operations {
             };
         };
     };
-    "dead-letters_list": {
-        parameters: {
-            query?: {
-                /** @description Things on a page, 1 to 200; 50 unless given. */
-                limit?: number;
-                /** @description `nextCursor` of the page before. */
-                cursor?: string;
-                /** @description `dead` (unless given), `failed` or `unknown`. */
-                status?: string;
-                /** @description For this reason alone, e.g. `window_closed`. */
-                reason?: string;
-                /** @description From here on: `2026-01-31`, or `2026-01-31T12:00:00Z`. */
-                since?: string;
-                /** @description Those before. */
-                until?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Listing_DeadLetterView"];
-                };
-            };
-            /** @description A failure */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "dead-letters_retry": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["RetryMany"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Success_Retried"];
-                };
-            };
-            /** @description A failure */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     deliveries_list: {
         parameters: {
             query?: {
@@ -3481,294 +2632,6 @@ export interface operations {
             };
         };
     };
-    "event-deliveries_list": {
-        parameters: {
-            query?: {
-                /** @description Things on a page, 1 to 200; 50 unless given. */
-                limit?: number;
-                /** @description `nextCursor` of the page before. */
-                cursor?: string;
-                /** @description Those for one endpoint. */
-                endpointId?: string;
-                /** @description Those in one status: `queued`, `delivered` or `dead`. */
-                status?: string;
-                /** @description Those of one type, e.g. `message.received`. */
-                type?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Listing_EventDeliveryView"];
-                };
-            };
-            /** @description A failure */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "event-deliveries_one": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Success_EventDeliveryView"];
-                };
-            };
-            /** @description A failure */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "event-deliveries_retry": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Success_EventDeliveryView"];
-                };
-            };
-            /** @description A failure */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "event-endpoints_list": {
-        parameters: {
-            query?: {
-                /** @description Things on a page, 1 to 200; 50 unless given. */
-                limit?: number;
-                /** @description `nextCursor` of the page before. */
-                cursor?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Listing_EndpointView"];
-                };
-            };
-            /** @description A failure */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "event-endpoints_create": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["EndpointChange"];
-            };
-        };
-        responses: {
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Success_SecretView"];
-                };
-            };
-            /** @description A failure */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "event-endpoints_one": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Success_EndpointView"];
-                };
-            };
-            /** @description A failure */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "event-endpoints_remove": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Success_EndpointView"];
-                };
-            };
-            /** @description A failure */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "event-endpoints_change": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["EndpointChange"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Success_EndpointView"];
-                };
-            };
-            /** @description A failure */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    "event-endpoints_rotate": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Success_SecretView"];
-                };
-            };
-            /** @description A failure */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     events_list: {
         parameters: {
             query?: {
@@ -3791,38 +2654,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Listing_EventView"];
-                };
-            };
-            /** @description A failure */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    events_replay_many: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ReplayMany"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Success_Replayed"];
                 };
             };
             /** @description A failure */
@@ -4562,11 +3393,6 @@ export interface operations {
                 chatbotId: string;
                 /** @description Its number, where several serve the chatbot. */
                 phoneNumberId?: string;
-                /**
-                 * @description Whether Meta is told to send this business's webhooks here no longer, unless another of our numbers needs them.
-                 *     False unless given.
-                 */
-                unsubscribe?: boolean;
             };
             header?: never;
             path?: never;
@@ -4662,13 +3488,7 @@ export interface operations {
     };
     integrations_remove_one: {
         parameters: {
-            query?: {
-                /**
-                 * @description Whether Meta is told to send this business's webhooks here no longer, unless another of our numbers needs them.
-                 *     False unless given.
-                 */
-                unsubscribe?: boolean;
-            };
+            query?: never;
             header?: never;
             path: {
                 id: string;
@@ -4740,40 +3560,6 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Success_IntegrationView"];
-                };
-            };
-            /** @description A failure */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    integrations_register: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Registration"];
-            };
-        };
         responses: {
             200: {
                 headers: {
@@ -4885,46 +3671,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Success_Queued"];
-                };
-            };
-            /** @description A failure */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    integrations_sign_up: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["SignUp"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Success_IntegrationView"];
-                };
-            };
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Success_IntegrationView"];
                 };
             };
             /** @description A failure */

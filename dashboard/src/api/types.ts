@@ -12,8 +12,6 @@ export type ApiKey = Schemas['KeyView'];
 export type Trace = Schemas['Trace'];
 export type EventView = Schemas['EventView'];
 export type NumberHealth = Schemas['NumberHealth'];
-export type User = Schemas['UserView'];
-export type Endpoint = Schemas['EndpointView'];
 export type Role = 'viewer' | 'agent' | 'admin' | 'owner';
 
 /** Whoever is signed in. */

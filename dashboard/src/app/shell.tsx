@@ -2,9 +2,8 @@
 import { ActionIcon, Anchor, AppShell, Badge, Box, Burger, Group, Menu, NavLink, ScrollArea, Select, Text, UnstyledButton, useMantineColorScheme } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import {
-  IconAddressBook, IconAlertTriangle, IconBuilding, IconChartBar, IconDeviceMobile, IconHistory, IconHome, IconKey, IconLanguage,
-  IconLogout, IconMessages, IconMoon, IconPhone, IconQrcode, IconRobot, IconRoute, IconSettings, IconSun, IconUser, IconUsers,
-  IconWebhook,
+  IconAlertTriangle, IconDeviceMobile, IconHome, IconKey, IconLanguage, IconLogout, IconMessages, IconMoon,
+  IconPhone, IconRobot, IconRoute, IconSettings, IconSun, IconUser,
 } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, Outlet, useMatchRoute, useNavigate } from '@tanstack/react-router';
@@ -19,25 +18,18 @@ import { RetryProvider } from '../pages/failures/retry';
 import { chooseTenant, chosenTenant, useMay, useMe } from './session';
 
 type Icon = typeof IconHome;
-interface Place { to: string; word: Key; icon: Icon; needs?: 'admin' | 'platform' }
+interface Place { to: string; word: Key; icon: Icon; needs?: 'agent' | 'admin' | 'owner' }
 
 const PLACES: (Place | null)[] = [
   { to: '/', word: 'nav.home', icon: IconHome },
   { to: '/conversations', word: 'nav.conversations', icon: IconMessages },
   { to: '/failures', word: 'nav.failures', icon: IconAlertTriangle },
-  { to: '/contacts', word: 'nav.contacts', icon: IconAddressBook },
-  { to: '/analytics', word: 'nav.analytics', icon: IconChartBar },
   { to: '/trace', word: 'nav.trace', icon: IconRoute },
   null,
   { to: '/numbers', word: 'nav.numbers', icon: IconPhone },
-  { to: '/whatsapp-connect', word: 'nav.connect', icon: IconQrcode },
   { to: '/chatbots', word: 'nav.chatbots', icon: IconRobot },
   null,
-  { to: '/tenants', word: 'nav.tenants', icon: IconBuilding, needs: 'platform' },
-  { to: '/team', word: 'nav.team', icon: IconUsers, needs: 'admin' },
   { to: '/api-keys', word: 'nav.apiKeys', icon: IconKey, needs: 'admin' },
-  { to: '/webhooks', word: 'nav.webhooks', icon: IconWebhook, needs: 'admin' },
-  { to: '/audit', word: 'nav.audit', icon: IconHistory, needs: 'admin' },
   { to: '/settings', word: 'nav.settings', icon: IconSettings },
 ];
 
@@ -45,7 +37,7 @@ function Navigation({ onGo }: { onGo: () => void }) {
   const { t } = useSpeech();
   const isAt = useMatchRoute();
   const failures = useQuery(openFailures).data ?? 0;
-  const may = { admin: useMay('admin'), platform: useMe().platform };
+  const may = { agent: useMay('agent'), admin: useMay('admin'), owner: useMay('owner') };
   const sandbox = useQuery({
     queryKey: ['sandbox'], staleTime: Infinity, retry: false,
     queryFn: async () => (await fetch('/sandbox/api/numbers')).ok,

@@ -35,13 +35,13 @@ pub enum Wanted {
 pub struct IntegrationChange {
     /// A new token; what waits for it is sent.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String)]
     access_token: Field<String>,
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String)]
     verify_token: Field<String>,
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String)]
     business_account_id: Field<String>,
     /// Null: the server's own.
     #[serde(default)]
@@ -55,10 +55,10 @@ pub struct IntegrationChange {
     #[schema(value_type = Option<String>)]
     display_phone_number: Field<String>,
     #[serde(default)]
-    #[schema(value_type = Option<Mode>)]
+    #[schema(value_type = Mode)]
     mode: Field<Mode>,
     #[serde(default)]
-    #[schema(value_type = Option<Wanted>)]
+    #[schema(value_type = Wanted)]
     status: Field<Wanted>,
 }
 

@@ -63,11 +63,11 @@ pub struct NewIntegration {
     display_phone_number: Field<String>,
     /// `all` unless given.
     #[serde(default)]
-    #[schema(value_type = Option<Mode>)]
+    #[schema(value_type = Mode)]
     mode: Field<Mode>,
     /// Only checks: nothing is stored, and the answer says what would have been. False unless given.
     #[serde(default)]
-    #[schema(value_type = Option<bool>)]
+    #[schema(value_type = bool)]
     dry_run: Field<bool>,
 }
 

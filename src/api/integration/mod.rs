@@ -181,11 +181,11 @@ pub async fn check(caller: Manager, parts: web::Data<Parts>, id: web::Path<Strin
 pub struct Subscribe {
     /// Whether this account's webhooks come to its callback URL rather than to the app's; true unless given.
     #[serde(default, rename = "override")]
-    #[schema(value_type = Option<bool>)]
+    #[schema(value_type = bool)]
     with_override: Field<bool>,
     /// Whether to replace an override that leads elsewhere; false unless given.
     #[serde(default)]
-    #[schema(value_type = Option<bool>)]
+    #[schema(value_type = bool)]
     force: Field<bool>,
 }
 

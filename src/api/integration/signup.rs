@@ -44,7 +44,7 @@ pub struct SignUp {
     api_key: Field<String>,
     /// `all` unless given.
     #[serde(default)]
-    #[schema(value_type = Option<Mode>)]
+    #[schema(value_type = Mode)]
     mode: Field<Mode>,
     /// Six digits of two-step verification: registers a number that is not connected yet. Not for numbers that stay in
     /// the phone app.

@@ -4,25 +4,15 @@ import { useState } from 'react';
 import { call, Problem } from '../../api/client';
 import type { Chatbot } from '../../api/types';
 import { useSpeech } from '../../i18n';
-import { useReason } from '../../ui/common';
 import { ErrorNote } from '../../ui/error-note';
 import { useForm } from '../../ui/form';
 
-interface Exchange { method?: string; url?: string; status?: number; headers: Record<string, string>; body: string }
-interface Tried { answer: string | null; reason: string | null; detail: string | null; durationMs: number; handOff: boolean; request: Exchange | null; response: Exchange | null }
+interface Tried { answer?: string | null; failure?: string | null; reason?: string | null; durationMs?: number; request?: unknown; response?: unknown }
 
-const pretty = (text: string) => {
-  try { return JSON.stringify(JSON.parse(text), null, 2); } catch { return text; }
-};
-/** As it went over the wire, its JSON laid out. */
-const shown = (exchange: Exchange | null) => exchange && [
-  exchange.method ? `${exchange.method} ${exchange.url ?? ''}` : `HTTP ${exchange.status ?? ''}`,
-  ...Object.entries(exchange.headers).map(([name, value]) => `${name}: ${value}`), '', pretty(exchange.body),
-].join('\n');
+const shown = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value, null, 2));
 
 export function TryOut({ bot }: { bot: Chatbot }) {
-  const { t } = useSpeech();
-  const reason = useReason();
+  const { t, number } = useSpeech();
   const form = useForm({ message: t('tryOut.words') });
   const [tried, setTried] = useState<Tried | null>(null);
   const ask = () => form.submit(async () => {
@@ -46,12 +36,12 @@ export function TryOut({ bot }: { bot: Chatbot }) {
         <Stack gap="sm" mt="md" role="status">
           {tried.answer
             ? <Box className="bubble in" maw="100%"><p dir="auto">{tried.answer}</p></Box>
-            : <Alert color="red" variant="light" title={t('tryOut.failed')}>{[reason(tried.reason), tried.detail].filter(Boolean).join(' · ')}</Alert>}
-          <Text size="xs" c="dimmed">{t('tryOut.took', { time: tried.durationMs })}{tried.handOff ? ` · ${t('tryOut.handOff')}` : ''}</Text>
+            : <Alert color="red" variant="light" title={t('tryOut.failed')}>{tried.failure ?? tried.reason}</Alert>}
+          {tried.durationMs !== undefined && <Text size="xs" c="dimmed">{t('tryOut.took', { time: number(tried.durationMs) })}</Text>}
           <Tabs defaultValue="request">
             <Tabs.List><Tabs.Tab value="request">{t('tryOut.request')}</Tabs.Tab><Tabs.Tab value="response">{t('tryOut.response')}</Tabs.Tab></Tabs.List>
-            <Tabs.Panel value="request" pt="xs"><pre className="raw" tabIndex={0}>{shown(tried.request) ?? t('tryOut.nothing')}</pre></Tabs.Panel>
-            <Tabs.Panel value="response" pt="xs"><pre className="raw" tabIndex={0}>{shown(tried.response) ?? t('tryOut.nothing')}</pre></Tabs.Panel>
+            <Tabs.Panel value="request" pt="xs"><pre className="raw" tabIndex={0}>{shown(tried.request)}</pre></Tabs.Panel>
+            <Tabs.Panel value="response" pt="xs"><pre className="raw" tabIndex={0}>{shown(tried.response)}</pre></Tabs.Panel>
           </Tabs>
         </Stack>
       )}

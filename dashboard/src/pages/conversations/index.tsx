@@ -2,7 +2,7 @@
 import { Badge, Button, CloseButton, Group, SegmentedControl, Select, Stack, Text, TextInput, VisuallyHidden } from '@mantine/core';
 import { useDebouncedCallback } from '@mantine/hooks';
 import { IconSearch } from '@tabler/icons-react';
-import { keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query';
+import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { Link, Outlet, useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import { useEffect, useState } from 'react';
 import { call } from '../../api/client';
@@ -26,7 +26,7 @@ function useConversations({ q, chatbot, show }: Search) {
         query: { q, chatbotId: chatbot, handedOver: show === 'people' ? true : undefined, cursor: pageParam, limit: 40 }, signal,
       }) as Promise<Pages>,
     getNextPageParam: (page) => page.nextCursor,
-    placeholderData: keepPreviousData,
+    placeholderData: (before) => before,
   });
 }
 
