@@ -97,6 +97,10 @@ pub struct FiguresView {
     failures: i64,
     /// The same, by reason.
     failure_reasons: BTreeMap<String, i64>,
+    /// Messages that Meta charges for, by the day it said so.
+    billable: i64,
+    /// All that Meta priced, by category and type: `{"service free_customer_service": 7}`.
+    priced: BTreeMap<String, i64>,
 }
 
 impl From<Figures> for FiguresView {
@@ -116,6 +120,8 @@ impl From<Figures> for FiguresView {
             read: figures.read,
             failures: figures.failures.values().sum(),
             failure_reasons: figures.failures,
+            billable: figures.billable,
+            priced: figures.priced,
         }
     }
 }

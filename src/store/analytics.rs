@@ -56,6 +56,10 @@ pub struct Figures {
     pub read: i64,
     /// Deliveries that failed, were given up, or nobody knows of, by reason.
     pub failures: BTreeMap<String, i64>,
+    /// Messages that Meta charges for, by the day it said so.
+    pub billable: i64,
+    /// All that Meta priced, by category and type.
+    pub priced: BTreeMap<String, i64>,
 }
 
 /// What a chatbot has at all: (conversations, contacts, conversations of the last day).
@@ -118,6 +122,12 @@ impl Store {
                     }
                 }
             }
+        }
+        for priced in self.usage(asked).await? {
+            let day = if asked.by_day { priced.day() } else { 0 };
+            let of = all.entry((priced.tenant_id, priced.chatbot_id, day)).or_default();
+            of.billable += if priced.billable { priced.messages } else { 0 };
+            *of.priced.entry(format!("{} {}", priced.category, priced.kind)).or_default() += priced.messages;
         }
         self.latencies(asked, names, &day("created_at"), &mut all).await?;
         Ok(all)

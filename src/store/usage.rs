@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
-use time::OffsetDateTime;
+use time::macros::format_description;
+use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
+use super::analytics::Asked;
 use super::{Store, StoreError, sql};
 use crate::message::Pricing;
 
@@ -66,12 +68,11 @@ fn day(ms: i64) -> String {
 }
 
 /// Messages of one day that Meta prices alike.
-#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
-pub struct UsageDay {
-    /// `2026-11-20`, in UTC.
-    pub day: String,
-    /// Whose messages.
+#[derive(Debug, FromQueryResult)]
+pub(super) struct UsageDay {
+    pub tenant_id: String,
     pub chatbot_id: String,
+    day: String,
     /// `service`, `utility`, `marketing` …
     pub category: String,
     /// `regular`, `free_customer_service` …
@@ -82,13 +83,24 @@ pub struct UsageDay {
     pub messages: i64,
 }
 
+impl UsageDay {
+    /// Days since 1970.
+    pub fn day(&self) -> i64 {
+        let date = Date::parse(&self.day, format_description!("[year]-[month]-[day]"));
+        date.map_or(0, |date| i64::from(date.to_julian_day() - OffsetDateTime::UNIX_EPOCH.to_julian_day()))
+    }
+}
+
 impl Store {
-    /// A tenant's priced messages since a day (`2026-11-20`), oldest day first.
-    pub async fn usage_days(&self, tenant: &str, since: &str) -> Result<Vec<UsageDay>, StoreError> {
-        let text = "select day, chatbot_id, category, type as kind, billable, messages from usage_days \
-                    where tenant_id = $1 and day >= $2 order by day, chatbot_id, category, type, billable";
-        let found =
-            UsageDay::find_by_statement(sql::statement(self.read(), text, [tenant.into(), since.into()]));
-        Ok(found.all(self.read()).await?)
+    /// What Meta priced of a tenant's or everybody's messages, since a day.
+    pub(super) async fn usage(&self, asked: Asked<'_>) -> Result<Vec<UsageDay>, StoreError> {
+        let text = "select tenant_id, chatbot_id, day, category, type as kind, billable, messages from usage_days \
+                    where ($1 = '' or tenant_id = $1) and ($2 = '' or chatbot_id = $2) and day >= $3";
+        let values: [Value; 3] = [
+            asked.tenant.unwrap_or_default().into(),
+            asked.chatbot.unwrap_or_default().into(),
+            day(asked.since).into(),
+        ];
+        Ok(UsageDay::find_by_statement(sql::statement(self.read(), text, values)).all(self.read()).await?)
     }
 }

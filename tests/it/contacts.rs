@@ -1,7 +1,7 @@
 //! People find conversations and contacts, read all that was said, hand it out, and erase it for good.
 
 use serde_json::{Value, json};
-use switchboard::sandbox::graph::Fault;
+use switchboard::sandbox::graph::{Fault, File};
 use switchboard::sandbox::webhook::{Change, Incoming, Status, body};
 
 use crate::events_out::api;
@@ -28,7 +28,10 @@ async fn everything(db: &Db) -> String {
     let mut all = Vec::new();
     for (table, columns) in [
         ("messages", "text || coalesce(wamid, '')"),
-        ("deliveries", "recipient || text || coalesce(wamid, '') || coalesce(detail, '')"),
+        (
+            "deliveries",
+            "recipient || text || coalesce(content, '') || coalesce(wamid, '') || coalesce(detail, '')",
+        ),
         ("attempts", "coalesce(wamid, '') || coalesce(detail, '')"),
         ("turns", "coalesce(reason, '')"),
         ("contacts", "coalesce(name, '')"),
@@ -109,7 +112,11 @@ on_both_databases! {
         let change = Change::new(SHOP).status(Status::new(&sent[0].wamid, "read", ANNA));
         assert_eq!(service.post(body(&[change])).await.status, 200);
         world.graph.fault(Fault::error(400, 131_026));
-        service.text(SHOP, ANNA, "And the pink hat?").await;
+        let photo = File::new("image/png", "pink pixels");
+        let photo = json!({"id": world.graph.put_file(photo), "mime_type": "image/png", "caption": "And the pink hat?"});
+        service.deliver(SHOP, [Incoming::new(ANNA, "image", photo)]).await;
+        let stored = "select 'stored' from media where status = 'stored'";
+        service.wait_until("the photo is here", async || world.db.texts(stored).await.len() == 2).await;
         service.text(SHOP, BERT, "Green, please").await;
         service.settle().await;
 
@@ -141,6 +148,7 @@ on_both_databases! {
             assert!(!after.contains(gone), "{gone} is left: {after}");
         }
         assert!(after.contains("Green") && after.contains(BERT), "somebody else's");
+        assert_eq!(world.db.texts(stored).await, [""; 0]);
         assert_eq!(world.db.texts("select action from audit_log where target like 'ctc_%' order by id").await,
             ["contact.export", "contact.erase"]);
         assert_eq!(api(&service, "default", "GET", &path, Value::Null).await.0, 404);
@@ -190,20 +198,25 @@ on_both_databases! {
         let reply = format!("/conversations/{conversation}/messages");
         assert_eq!(api(&service, "default", "POST", &reply, json!({"message": "I am here"})).await.0, 202);
         service.settle().await;
+        let sent = world.graph.sent().into_iter().find(|sent| sent.phone_number_id == SHOP && sent.to == ANNA).unwrap();
+        let priced = Status::new(&sent.wamid, "sent", ANNA).with_pricing("service", "regular", true);
+        assert_eq!(service.post(body(&[Change::new(SHOP).status(priced)])).await.status, 200);
+        service.settle().await;
 
         let list = get(&service, "/analytics").await;
         assert_eq!(list["data"].as_array().unwrap().len(), 1, "{list}");
         let of = &list["data"][0];
         for (name, value) in [("userMessages", 5), ("aiResponses", 4), ("agentResponses", 1), ("fallbacks", 1), ("answered", 4),
-            ("unanswered", 1), ("totalContacts", 2), ("activeConversations", 2), ("totalMessages", 11), ("failures", 1)] {
+            ("unanswered", 1), ("totalContacts", 2), ("activeConversations", 2), ("totalMessages", 11), ("failures", 1), ("billable", 1)] {
             assert_eq!(of[name], value, "{name}: {of}");
         }
         assert_eq!((&of["id"], &of["failureReasons"]), (&json!("ecommerce-chatbot-id"), &json!({"undeliverable": 1})));
+        assert_eq!(of["priced"], json!({"service regular": 1}));
         let (p50, p95) = (of["latencyP50"].as_i64().unwrap(), of["latencyP95"].as_i64().unwrap());
         assert!(0 <= p50 && p50 <= p95 && p95 < 20_000, "{of}");
         let days = get(&service, "/analytics/per-day?days=2").await;
         let sum = |name: &str| days["data"].as_array().unwrap().iter().map(|day| day[name].as_i64().unwrap()).sum::<i64>();
-        assert_eq!((sum("userMessages"), sum("answered"), sum("failures")), (5, 4, 1));
+        assert_eq!((sum("userMessages"), sum("answered"), sum("failures"), sum("billable")), (5, 4, 1, 1));
         assert_eq!(get(&service, "/analytics?chatbotId=nobody").await["data"], json!([]));
 
         let http = switchboard::sandbox::http_client().unwrap();

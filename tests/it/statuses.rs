@@ -200,10 +200,9 @@ on_both_databases! {
         tell(&service, SHOP, at(2, "read", tuesday).with_pricing("service", "free_customer_service", false)).await;
         tell(&service, HELP, at(3, "sent", tuesday)).await;
         let usage = async |tenant: &str, since: &str| -> Vec<String> {
-            let days = service.running.store.usage_days(tenant, since).await.unwrap();
-            days.into_iter()
-                .map(|u| format!("{} {} {} {} {} {}", u.day, u.chatbot_id, u.category, u.kind, u.billable, u.messages))
-                .collect()
+            let text = "day || ' ' || chatbot_id || ' ' || category || ' ' || type || case when billable then ' true ' else ' false ' end";
+            let from = format!("from usage_days where tenant_id = '{tenant}' and day >= '{since}' order by day");
+            world.db.texts(&format!("select {text} || cast(messages as text) {from}")).await
         };
         let free = "2026-11-23 ecommerce-chatbot-id service free_customer_service false 1";
         assert_eq!(usage("default", "").await, ["2026-11-22 ecommerce-chatbot-id service regular true 2", free]);
