@@ -39,6 +39,14 @@ pub struct Outgoing {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     message: Field<String>,
+    /// A file at this address goes with the words, as what its name says it is.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    media_url: Field<String>,
+    /// The caller's own name for the customer, taken from older callers and not used.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    contact_id: Field<Value>,
     /// Send a free-form message although the customer last wrote more than 24 hours ago: Meta decides.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
@@ -144,21 +152,30 @@ impl Outgoing {
     /// What it says; whatever is wrong with it is noted.
     pub fn written(self, fields: &mut Fields) -> Written {
         let force = fields.given("force", self.force, any).unwrap_or(false);
+        fields.optional("contactId", self.contact_id, any);
         fields.given("messaging_product", self.messaging_product, only("whatsapp"));
         fields.given("recipient_type", self.recipient_type, only("individual"));
         let is_object = matches!(&self.text, Field::Given(Value::Object(_)));
-        if !self.kind.is_there() && !is_object {
+        // Older callers say that it is for one customer.
+        let plain = !self.kind.is_there() || matches!(&self.kind, Field::Given(kind) if kind == "single");
+        if plain && !is_object {
             let words = match self.text {
                 Field::Given(Value::String(words)) => self.message.or(Field::Given(words)),
                 Field::Given(_) => self.message.or(Field::Wrong(None, "expected a string".to_owned())),
                 Field::Null => self.message.or(Field::Null),
                 _ => self.message,
             };
+            if let Some(link) = fields.given("mediaUrl", self.media_url, any) {
+                let words = fields.given("message", words, text(content::CAPTION));
+                return Written { force, ..with_file(link, words, fields) };
+            }
             let text = fields.required("message", words, text(content::TEXT)).unwrap_or_default();
             return Written { kind: "text".to_owned(), text, content: None, force };
         }
-        if self.message.is_there() {
-            fields.wrong("message", "must not stand beside type");
+        for (name, field) in [("message", &self.message), ("mediaUrl", &self.media_url)] {
+            if field.is_there() {
+                fields.wrong(name, "must not stand beside type");
+            }
         }
         let mut object = Map::new();
         if let Some(kind) = fields.given("type", self.kind, any).or(is_object.then(|| "text".to_owned())) {
@@ -215,6 +232,25 @@ pub(super) async fn files(
         }
     }
     Ok(())
+}
+
+/// A file by its address, and the words below it.
+fn with_file(link: String, words: Option<String>, fields: &mut Fields) -> Written {
+    let path = link.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
+    let kind = match path.rsplit('.').next().unwrap_or_default() {
+        "jpg" | "jpeg" | "png" => "image",
+        "mp4" | "3gp" => "video",
+        // A recording has no words below it.
+        "aac" | "amr" | "mp3" | "m4a" | "ogg" if words.is_none() => "audio",
+        _ => "document",
+    };
+    let mut part = Map::from_iter([("link".to_owned(), link.into())]);
+    part.extend(words.map(|words| ("caption".to_owned(), words.into())));
+    let object = Map::from_iter([("type".to_owned(), kind.into()), (kind.to_owned(), part.into())]);
+    for wrong in content::check(&object) {
+        fields.wrong("mediaUrl", wrong.message);
+    }
+    Written { kind: kind.to_owned(), text: content::words(&object), content: Some(object), force: false }
 }
 
 /// Refuses what the customer refused; and what Meta would refuse: free-form words to a customer who last wrote more than

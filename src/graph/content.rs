@@ -31,7 +31,8 @@ pub const MEDIA: [&str; 5] = ["image", "video", "audio", "document", "sticker"];
 
 /// Longest text and caption, in characters.
 pub const TEXT: usize = 4_096;
-const CAPTION: usize = 1_024;
+/// Longest words below a file, in characters.
+pub const CAPTION: usize = 1_024;
 const URL: usize = 2_048;
 const ID: usize = 512;
 

@@ -96,6 +96,35 @@ async fn a_message_is_queued_sent_and_listed() {
 }
 
 #[actix_web::test]
+async fn older_callers_send_as_they_did() {
+    let api = Api::start().await;
+    let key = echo(&api, "a").await;
+    let send = async |more: Value| {
+        let mut body = json!({"phoneNumber": CUSTOMER, "contactId": 7, "force": true});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        api.expect(202, "post", SEND, &key, body).await
+    };
+    let song = "https://files.example/song.mp3";
+    for more in [
+        json!({"type": "single", "message": "z"}),
+        json!({"message": "Look", "mediaUrl": "https://files.example/a.PNG?x=1"}),
+        json!({"mediaUrl": song}),
+        json!({"message": "Listen", "mediaUrl": song}),
+    ] {
+        send(more).await;
+    }
+    let sent = api.graph.wait_for_sent(4, std::time::Duration::from_secs(5)).await;
+    let said: Vec<Value> = sent.into_iter().map(|sent| sent.body).collect();
+    assert_eq!(said[0]["text"]["body"], "z");
+    let image = json!({"link": "https://files.example/a.PNG?x=1", "caption": "Look"});
+    assert_eq!((&said[1]["type"], &said[1]["image"]), (&json!("image"), &image));
+    assert_eq!((&said[2]["type"], &said[2]["audio"]), (&json!("audio"), &json!({"link": song})));
+    assert_eq!(said[3]["document"], json!({"link": song, "caption": "Listen"}));
+    let ftp = json!({"to": CUSTOMER, "mediaUrl": "ftp://files.example/a.png"});
+    api.wrong_fields("post", SEND, &key, ftp, &["mediaUrl"]).await;
+}
+
+#[actix_web::test]
 async fn what_is_another_tenants_is_not_there() {
     let api = Api::start().await;
     let key = echo(&api, "a").await;
