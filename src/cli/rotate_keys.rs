@@ -1,16 +1,15 @@
 //! `switchboard rotate-keys`: everything that is sealed, sealed again by the newest key.
 
 use secrecy::ExposeSecret;
-use uuid::Uuid;
 
 use super::progress::{Progress, patiently};
 use super::{Failure, database, say, tell};
 use crate::config::{Config, Variables};
+use crate::ids::TenantId;
 use crate::news::News;
-use crate::notify::signature::secret_place;
-use crate::routing::{FINGERPRINT, VERIFY_TOKEN, chatbot_key_place, sealed_place};
+use crate::routing::{FINGERPRINT, VERIFY_TOKEN};
 use crate::secret::{Place, Ring};
-use crate::store::reseal::Cell;
+use crate::store::reseal::{Cell, SEALED, Sealed, SealedRow};
 use crate::store::{Store, StoreError};
 
 /// Rows read at once, and written in one transaction.
@@ -62,7 +61,9 @@ impl RotateKeys {
         tell(&store, &News::Lost).await;
         store.close().await;
         if unreadable.is_empty() {
-            say("nothing is sealed by an older key any more");
+            say(
+                "nothing is sealed by an older key any more, but for answers kept under an Idempotency-Key: a day long",
+            );
             return Ok(());
         }
         for what in &unreadable {
@@ -87,108 +88,54 @@ impl Work<'_> {
         self.round = Round::default();
         self.app_secrets.clear();
         let mut progress = Progress::new("rows");
-        let store = self.store;
-        let mut last = String::new();
-        loop {
-            let rows = store.chatbots_after(&last, PAGE).await?;
-            let Some(end) = rows.last() else { break };
-            last.clone_from(&end.id);
-            let mut cells = Vec::new();
-            for row in &rows {
-                let place = chatbot_key_place(&row.tenant_id, &row.id);
-                let id = || row.id.as_str().into();
-                self.cell(&mut cells, "chatbots", "api_key", id, row.api_key.as_deref(), &place);
-            }
-            self.write(cells).await?;
-            progress.add(rows.len() as u64);
-        }
-        let mut last = 0;
-        loop {
-            let rows = store.accounts_after(last, PAGE).await?;
-            let Some(end) = rows.last() else { break };
-            last = end.id;
-            let (mut cells, mut hashes) = (Vec::new(), Vec::new());
-            for row in &rows {
-                let table = "whatsapp_accounts";
-                for (column, sealed) in [
-                    ("verify_token", Some(row.verify_token.as_str())),
-                    ("access_token", Some(row.access_token.as_str())),
-                    ("app_secret", row.app_secret.as_deref()),
-                    ("previous_app_secret", row.previous_app_secret.as_deref()),
-                ] {
-                    let place = sealed_place(row, column);
-                    let opened = self.cell(&mut cells, table, column, || row.id.into(), sealed, &place);
-                    match opened {
-                        Some(token) if column == "verify_token" => {
-                            let new = self.ring.keyed_hash(VERIFY_TOKEN, token.expose_secret());
-                            let old = row.verify_token_hash.clone();
-                            let column = "verify_token_hash";
-                            if new != old {
-                                hashes.push(Cell { table, column, id: row.id.into(), old, new });
-                            }
-                        }
-                        Some(secret) if column != "access_token" => self.app_secrets.push(secret),
-                        _ => {}
-                    }
+        for of in &SEALED {
+            let mut last = None;
+            loop {
+                let rows = self.store.sealed_rows(of, last, PAGE).await?;
+                let Some(end) = rows.last() else { break };
+                last = Some(end.id.clone());
+                let (mut cells, mut hashes) = (Vec::new(), Vec::new());
+                for row in &rows {
+                    self.row(of, row, &mut cells, &mut hashes);
                 }
+                self.round.resealed += patiently(|| self.store.reseal(&cells)).await?;
+                self.round.rehashed += patiently(|| self.store.reseal(&hashes)).await?;
+                progress.add(rows.len() as u64);
             }
-            self.write(cells).await?;
-            self.round.rehashed += patiently(|| store.reseal(&hashes)).await?;
-            progress.add(rows.len() as u64);
-        }
-        let mut last = Uuid::nil();
-        loop {
-            let rows = store.endpoints_after(last, PAGE).await?;
-            let Some(end) = rows.last() else { break };
-            last = end.id;
-            let mut cells = Vec::new();
-            for row in &rows {
-                for (column, sealed) in [
-                    ("secret", Some(row.secret.as_str())),
-                    ("previous_secret", row.previous_secret.as_deref()),
-                ] {
-                    let place = secret_place(&row.tenant_id, row.id, column);
-                    self.cell(&mut cells, "event_endpoints", column, || row.id.into(), sealed, &place);
-                }
-            }
-            self.write(cells).await?;
-            progress.add(rows.len() as u64);
         }
         progress.end();
         Ok(())
     }
 
-    /// Plans a cell's move, unless it is there already; its value, if it can be read.
-    fn cell(
-        &mut self,
-        cells: &mut Vec<Cell>,
-        table: &'static str,
-        column: &'static str,
-        id: impl Fn() -> sea_orm::Value,
-        sealed: Option<&str>,
-        place: &Place,
-    ) -> Option<secrecy::SecretString> {
-        let sealed = sealed?;
-        match self.ring.open(sealed, place) {
-            Ok(open) => {
-                if !self.ring.is_current(sealed) {
-                    let new = self.ring.seal(open.expose_secret(), place);
-                    cells.push(Cell { table, column, id: id(), old: sealed.to_owned(), new });
+    /// Plans the move of a row's cells that are not there already, and keeps what fingerprints are made of.
+    fn row(&mut self, of: &Sealed, row: &SealedRow, cells: &mut Vec<Cell>, hashes: &mut Vec<Cell>) {
+        for (column, sealed) in of.columns.iter().zip(&row.values) {
+            let Some(sealed) = sealed else { continue };
+            let (table, id) = (of.table, row.id.clone());
+            let place = Place::new(&TenantId::trusted(&row.tenant), table, column, &row.name);
+            let open = match self.ring.open(sealed, &place) {
+                Ok(open) => open,
+                Err(error) => {
+                    self.round.unreadable.push(format!("{table}.{column} of {}: {error}", row.name));
+                    continue;
                 }
-                Some(open)
+            };
+            if !self.ring.is_current(sealed) {
+                let new = self.ring.seal(open.expose_secret(), &place);
+                cells.push(Cell { table, column, id: id.clone(), old: sealed.clone(), new });
             }
-            Err(error) => {
-                self.round.unreadable.push(format!("{table}.{column} of {:?}: {error}", id()));
-                None
+            if *column == "verify_token"
+                && let Some(old) = &row.verify_token_hash
+            {
+                let new = self.ring.keyed_hash(VERIFY_TOKEN, open.expose_secret());
+                if new != *old {
+                    hashes.push(Cell { table, column: "verify_token_hash", id, old: old.clone(), new });
+                }
+            }
+            if column.ends_with("app_secret") {
+                self.app_secrets.push(open);
             }
         }
-    }
-
-    async fn write(&mut self, cells: Vec<Cell>) -> Result<(), StoreError> {
-        if !cells.is_empty() {
-            self.round.resealed += patiently(|| self.store.reseal(&cells)).await?;
-        }
-        Ok(())
     }
 
     /// Stored events remember which secret verified them, by a keyed hash: without this they could not be replayed once

@@ -124,7 +124,7 @@ pub(super) async fn set_status(
 
 impl Store {
     /// The accounts that `which` picks, deleted ones included unless it says otherwise.
-    pub(super) async fn find_accounts(
+    async fn find_accounts(
         &self,
         which: &str,
         values: impl IntoIterator<Item = Value>,

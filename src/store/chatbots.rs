@@ -27,7 +27,7 @@ pub struct Chatbot {
     pub deleted_at: Option<i64>,
 }
 
-pub(super) const CHATBOT: &str = "id, tenant_id, name, api_key, responder, coalesce_ms, coalesce_max_ms, history_limit, \
+const CHATBOT: &str = "id, tenant_id, name, api_key, responder, coalesce_ms, coalesce_max_ms, history_limit, \
                        fallback_text, typing, media_links, paused, hand_off_words, created_at, updated_at, deleted_at";
 
 /// What a customer reads when no answer could be had, unless the chatbot has its own words.

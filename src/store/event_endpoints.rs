@@ -155,7 +155,7 @@ impl Store {
         Ok(())
     }
 
-    pub(super) async fn find_endpoints(
+    async fn find_endpoints(
         &self,
         which: &str,
         values: impl IntoIterator<Item = Value>,

@@ -1,13 +1,61 @@
 //! Sealed values of every row, for their move under a newer key. Each is replaced only if it is still what was read, so
 //! that a service at work loses nothing.
 
-use sea_orm::{ConnectionTrait, FromQueryResult, Value};
+use sea_orm::{ConnectionTrait, QueryResult, Value};
 use uuid::Uuid;
 
-use super::accounts::Account;
-use super::chatbots::{CHATBOT, Chatbot};
-use super::event_endpoints::Endpoint;
 use super::{Store, StoreError, sql};
+
+/// A table with sealed columns. Each is sealed for its tenant, table, column and row.
+#[derive(Debug)]
+pub struct Sealed {
+    /// The table.
+    pub table: &'static str,
+    /// Its sealed columns.
+    pub columns: &'static [&'static str],
+    id: Id,
+    /// What else names a row in the place its values are sealed for, as SQL.
+    name: Option<&'static str>,
+}
+
+/// Of what kind a table's ids are.
+#[derive(Debug, Clone, Copy)]
+enum Id {
+    Text,
+    Number,
+    Uuid,
+}
+
+/// Every table with sealed columns.
+pub const SEALED: [Sealed; 3] = [
+    Sealed { table: "chatbots", columns: &["api_key"], id: Id::Text, name: None },
+    Sealed {
+        table: "whatsapp_accounts",
+        columns: &["verify_token", "access_token", "app_secret", "previous_app_secret"],
+        id: Id::Number,
+        name: Some("chatbot_id || '/' || phone_number_id"),
+    },
+    Sealed { table: "event_endpoints", columns: &["secret", "previous_secret"], id: Id::Uuid, name: None },
+];
+
+/// Sealed for a day at most: whoever takes an older key away a day later loses nothing.
+#[cfg(test)]
+const SHORT_LIVED: [(&str, &str); 1] = [("idempotency_keys", "answer")];
+
+/// A row with what is sealed in it.
+#[derive(Debug)]
+pub struct SealedRow {
+    /// Its `id`.
+    pub id: Value,
+    /// Whose it is.
+    pub tenant: String,
+    /// What names it in the place its values are sealed for.
+    pub name: String,
+    /// Its sealed values, in the order of the columns.
+    pub values: Vec<Option<String>>,
+    /// The hash a verify token is found by, if it has one.
+    pub verify_token_hash: Option<String>,
+}
 
 /// One column that holds sealed values, and the key of its row.
 #[derive(Debug, Clone)]
@@ -24,22 +72,52 @@ pub struct Cell {
     pub new: String,
 }
 
+impl Sealed {
+    fn read(&self, row: &QueryResult) -> Result<SealedRow, StoreError> {
+        let (id, name): (Value, String) = match self.id {
+            Id::Text => {
+                let id: String = row.try_get("", "id")?;
+                (id.clone().into(), id)
+            }
+            Id::Number => {
+                let id: i64 = row.try_get("", "id")?;
+                (id.into(), id.to_string())
+            }
+            Id::Uuid => {
+                let id: Uuid = row.try_get("", "id")?;
+                (id.into(), id.to_string())
+            }
+        };
+        let values = self.columns.iter().map(|column| row.try_get("", column));
+        Ok(SealedRow {
+            id,
+            tenant: row.try_get("", "tenant_id")?,
+            name: row.try_get::<Option<String>>("", "name")?.unwrap_or(name),
+            values: values.collect::<Result<_, _>>()?,
+            verify_token_hash: row.try_get("", "hash")?,
+        })
+    }
+}
+
 impl Store {
-    /// Accounts by id, deleted ones included, after this one.
-    pub async fn accounts_after(&self, id: i64, limit: u64) -> Result<Vec<Account>, StoreError> {
-        self.find_accounts(&format!("id > $1 order by id limit {limit}"), [id.into()]).await
-    }
-
-    /// Chatbots by id, deleted ones included, after this one.
-    pub async fn chatbots_after(&self, id: &str, limit: u64) -> Result<Vec<Chatbot>, StoreError> {
-        let text = format!("select {CHATBOT} from chatbots where id > $1 order by id limit {limit}");
-        let found = Chatbot::find_by_statement(sql::statement(self.read(), &text, [id.into()]));
-        Ok(found.all(self.read()).await?)
-    }
-
-    /// Event endpoints by id, after this one.
-    pub async fn endpoints_after(&self, id: Uuid, limit: u64) -> Result<Vec<Endpoint>, StoreError> {
-        self.find_endpoints(&format!("id > $1 order by id limit {limit}"), [id.into()]).await
+    /// Rows of a table by id, deleted ones included, after this one.
+    pub async fn sealed_rows(
+        &self,
+        of: &Sealed,
+        after: Option<Value>,
+        limit: u64,
+    ) -> Result<Vec<SealedRow>, StoreError> {
+        let name = of.name.unwrap_or("cast(null as text)");
+        let has_tokens = of.columns.contains(&"verify_token");
+        let hash = if has_tokens { "verify_token_hash" } else { "cast(null as text)" };
+        let which = if after.is_some() { "where id > $1" } else { "" };
+        let text = format!(
+            "select id, tenant_id, {name} as name, {hash} as hash, {} from {} {which} order by id limit {limit}",
+            of.columns.join(", "),
+            of.table
+        );
+        let rows = self.read().query_all_raw(sql::statement(self.read(), &text, after)).await?;
+        rows.iter().map(|row| of.read(row)).collect()
     }
 
     /// Replaces cells in one transaction; returns how many were still what was read.
@@ -87,5 +165,32 @@ impl Store {
         }
         tx.commit().await?;
         Ok(replaced)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The schema says of each column whether it is sealed.
+    #[test]
+    fn no_sealed_column_is_forgotten() {
+        let mut table = "";
+        let mut sealed = Vec::new();
+        let schema = migration::postgres_sql();
+        for line in schema.lines() {
+            if let Some(name) = line.strip_prefix("create table ") {
+                table = name.split(' ').next().unwrap();
+            }
+            if line.split_once("-- sealed").is_some() {
+                sealed.push((table, line.split_whitespace().next().unwrap()));
+            }
+        }
+        sealed.sort_unstable();
+        let mut known: Vec<(&str, &str)> =
+            SEALED.iter().flat_map(|of| of.columns.iter().map(|column| (of.table, *column))).collect();
+        known.extend(SHORT_LIVED);
+        known.sort_unstable();
+        assert_eq!(sealed, known);
     }
 }
