@@ -23,7 +23,7 @@ use crate::runtime::Clock;
 use crate::store::Store;
 use crate::store::events::Event;
 
-/// Events that may wait in memory, and their bytes together.
+/// Events that may wait in memory, in the queue and in hand, and their bytes together.
 const WAITING: usize = 8_192;
 const WAITING_BYTES: usize = 64 << 20;
 
@@ -92,7 +92,7 @@ impl Inbox {
         let mut spill = self.spill();
         let size = event.raw.len();
         let bytes = self.0.bytes.fetch_add(size, Ordering::Relaxed) + size;
-        if !spill.active && bytes <= WAITING_BYTES {
+        if !spill.active && bytes <= WAITING_BYTES && self.waiting() < WAITING {
             match self.0.queue.try_send(event) {
                 Ok(()) => return,
                 Err(mpsc::error::TrySendError::Full(event) | mpsc::error::TrySendError::Closed(event)) => {

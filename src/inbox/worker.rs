@@ -1,9 +1,10 @@
 //! The station's one loop: take what waits, read it, route it, append it, hand it on.
 //!
 //! A batch is finished before the next begins, and an event waits while another instance has an older one of the same
-//! person, so nothing overtakes anything on its way to a conversation.
+//! person, so nothing overtakes anything on its way to a conversation. Numbers have their events read in turn, so that
+//! nobody waits for all that another one got.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -23,8 +24,10 @@ use crate::store::events::{End, Event, EventState, Process};
 use crate::store::told::{About, Told};
 use crate::telemetry::metric;
 
-/// Events taken at once.
+/// Events taken from the database at once.
 const BATCH: usize = 256;
+/// Events read at once; each kilobyte of one counts as another.
+const SHARE: usize = 256;
 /// Events that wait in memory for somebody else's older one; with more, all of them wait in the database.
 const WAITING: usize = 2_048;
 /// How often the database is searched for events that nobody holds.
@@ -40,29 +43,28 @@ pub(super) async fn run(parts: Parts, inbox: Inbox, mut queue: mpsc::Receiver<Ev
     let known = Known::default();
     let mut news = parts.news.hear();
     let mut renamed = parts.news.hear();
-    let mut batch = Vec::with_capacity(BATCH);
-    // What is in hand, oldest first; what is left after each round waits for somebody else's older event.
-    let mut events: Vec<Event> = Vec::new();
-    let (mut pause, mut looked) = (SHORTLY, Instant::now());
+    let mut batch = Vec::new();
+    // What is in hand, oldest first; and of it, what was looked at and waits for somebody else's older event.
+    let (mut events, mut waiting): (Vec<Event>, Vec<Event>) = Default::default();
+    let (mut pause, mut looked, mut held) = (SHORTLY, Instant::now(), 0);
     loop {
-        let spilled = inbox.spill().active;
+        let (spilled, more) = (inbox.spill().active, !events.is_empty());
         let got = tokio::select! {
             biased;
             () = parts.stop.cancelled() => break,
-            got = queue.recv_many(&mut batch, BATCH), if !spilled || !queue.is_empty() => got,
-            () = tokio::time::sleep(pause), if !events.is_empty() => 0,
+            got = queue.recv_many(&mut batch, super::WAITING), if !spilled || !queue.is_empty() => got,
+            () = std::future::ready(()), if more => 0,
+            () = tokio::time::sleep(pause), if !waiting.is_empty() => 0,
             // Work may lie in the database: at once if it spilled, else every now and then, or on news of it.
-            () = patrol(spilled, &mut news), if events.is_empty() => 0,
+            () = patrol(spilled, &mut news), if waiting.is_empty() => 0,
         };
-        let size: usize = batch.iter().map(|e| e.raw.len()).sum();
-        inbox.0.bytes.fetch_sub(size, Ordering::Relaxed);
         inbox.0.in_hand.fetch_add(got, Ordering::AcqRel);
-        let waiting = events.len();
+        held += size(&batch);
         events.append(&mut batch);
         let mut found_some = false;
-        if got == 0 || looked.elapsed() > PATROL {
+        if (got == 0 && !more) || looked.elapsed() > PATROL {
             looked = Instant::now();
-            match from_database(&parts, &inbox, events.is_empty()).await {
+            match from_database(&parts, &inbox, events.is_empty() && waiting.is_empty()).await {
                 Ok(found) => {
                     found_some = !found.is_empty();
                     events.extend(found);
@@ -75,13 +77,17 @@ pub(super) async fn run(parts: Parts, inbox: Inbox, mut queue: mpsc::Receiver<Ev
         }
         events.sort_by_key(|e| e.id);
         events.dedup_by_key(|e| e.id);
-        inbox.0.in_hand.store(events.len(), Ordering::Release);
+        events.retain(|e| waiting.binary_search_by_key(&e.id, |w| w.id).is_err());
+        inbox.0.in_hand.store(events.len() + waiting.len(), Ordering::Release);
         if heard_of_names(&mut renamed) {
             known.forget_all();
         }
+        let waited = waiting.len();
+        waiting.extend(share(&mut events));
+        waiting.sort_by_key(|e| e.id);
         // These are ours until they are processed: the database's absence is waited for.
         loop {
-            match work_off(&parts, &known, &mut events).await {
+            match work_off(&parts, &known, &mut waiting).await {
                 Ok(()) => break,
                 Err(StoreError::Fenced) => return,
                 Err(_) if parts.stop.is_cancelled() => return,
@@ -91,12 +97,39 @@ pub(super) async fn run(parts: Parts, inbox: Inbox, mut queue: mpsc::Receiver<Ev
                 }
             }
         }
-        if events.len() >= WAITING {
-            put_back(&parts, &inbox, &mut events).await;
+        if waiting.len() >= WAITING {
+            put_back(&parts, &inbox, &mut waiting).await;
         }
-        inbox.0.in_hand.store(events.len(), Ordering::Release);
-        pause = if found_some || events.len() < waiting.max(1) { SHORTLY } else { (pause * 2).min(PATROL) };
+        inbox.0.in_hand.store(events.len() + waiting.len(), Ordering::Release);
+        let left = size(&events) + size(&waiting);
+        inbox.0.bytes.fetch_add(left.wrapping_sub(held), Ordering::Relaxed);
+        held = left;
+        pause = if found_some || waiting.len() < waited.max(1) { SHORTLY } else { (pause * 2).min(PATROL) };
     }
+}
+
+fn size(events: &[Event]) -> usize {
+    events.iter().map(|e| e.raw.len()).sum()
+}
+
+/// Takes out what is read next: the first event of each number, then the second of each, and so on.
+fn share(events: &mut Vec<Event>) -> Vec<Event> {
+    let mut lines: HashMap<Option<&str>, usize> = HashMap::new();
+    let mut order: Vec<(usize, usize)> = Vec::with_capacity(events.len());
+    for (at, event) in events.iter().enumerate() {
+        let place = lines.entry(event.phone_number_id.as_deref()).or_default();
+        order.push((*place, at));
+        *place += 1;
+    }
+    order.sort_unstable();
+    let mut weight = 0;
+    let chosen = order.into_iter().map(|(_, at)| &events[at]).take_while(|event| {
+        let room = weight < SHARE;
+        weight += 1 + event.raw.len() / 1_024;
+        room
+    });
+    let chosen: HashSet<i64> = chosen.map(|event| event.id).collect();
+    events.extract_if(.., |event| chosen.contains(&event.id)).collect()
 }
 
 /// Whether somebody's names changed since the last look, as far as can be told: what is known by names is void then.
@@ -329,4 +362,31 @@ fn quarantine(event_id: i64, reason: String, now: i64) -> Process {
     metrics::counter!(metric::EVENTS_QUARANTINED).increment(1);
     let end = End::Left(EventState::Quarantined, reason, None);
     Process { event_id, appends: Vec::new(), statuses: Vec::new(), told: Vec::new(), end, now }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_in_turn() {
+        let event = |id: i64, number: &str, kilobytes: usize| Event {
+            id,
+            entry_id: String::new(),
+            field: String::new(),
+            phone_number_id: Some(number.into()),
+            verified_by: String::new(),
+            by_platform: true,
+            raw: vec![0; kilobytes << 10],
+            received_at: 0,
+            lane: None,
+            tenant_id: None,
+        };
+        let mut events: Vec<Event> = (0..5).map(|id| event(id, "loud", 100)).collect();
+        events.push(event(5, "quiet", 1));
+        let ids = |events: &[Event]| events.iter().map(|e| e.id).collect::<Vec<_>>();
+        assert_eq!(ids(&share(&mut events)), [0, 1, 2, 5]);
+        assert_eq!(ids(&share(&mut events)), [3, 4]);
+        assert!(events.is_empty() && share(&mut events).is_empty());
+    }
 }

@@ -73,7 +73,12 @@ impl Outbox {
         }
 
         let attempt_id = Uuid::now_v7();
-        let start = StartAttempt { delivery_id: parcel.delivery_id, attempt_id, now: self.0.clock.now_ms() };
+        let start = StartAttempt {
+            attempt_id,
+            delivery_id: parcel.delivery_id,
+            account_id: parcel.account_id,
+            now: self.0.clock.now_ms(),
+        };
         if !self.patiently(|| store.stations().write(start.clone())).await? {
             return Ok(Step::Next); // cancelled meanwhile
         }

@@ -18,6 +18,8 @@ use crate::message::DeliveryStatus;
 pub struct StartAttempt {
     /// Of which delivery.
     pub delivery_id: i64,
+    /// Whose.
+    pub account_id: i64,
     /// UUIDv7; travels as `biz_opaque_callback_data`.
     pub attempt_id: Uuid,
     /// Unix milliseconds.
@@ -26,6 +28,10 @@ pub struct StartAttempt {
 
 impl Write for StartAttempt {
     type Output = bool;
+
+    fn account(&self) -> Option<i64> {
+        Some(self.account_id)
+    }
 
     async fn apply(
         tx: &DatabaseTransaction,
@@ -97,6 +103,10 @@ impl Write for FinishAttempt {
     /// Whether a status that came early has changed the account.
     type Output = bool;
     const FENCED: bool = false;
+
+    fn account(&self) -> Option<i64> {
+        Some(self.account_id)
+    }
 
     async fn apply(
         tx: &DatabaseTransaction,

@@ -19,6 +19,7 @@ pub mod erasure;
 pub mod event_deliveries;
 pub mod event_endpoints;
 pub mod events;
+mod fair;
 pub mod idempotency;
 pub mod inspect;
 pub mod instances;

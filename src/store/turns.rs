@@ -69,6 +69,10 @@ impl Write for CloseTurn {
     /// `None`: somebody else has ended it, or it was dropped; the reply was not stored.
     type Output = Option<Enqueued>;
 
+    fn account(&self) -> Option<i64> {
+        Some(self.place.account_id)
+    }
+
     async fn apply(
         tx: &DatabaseTransaction,
         _: (i64, &Listeners),

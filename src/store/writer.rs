@@ -1,7 +1,7 @@
 //! Group commit: many small writes, one transaction.
 //!
 //! While one group commits, the next one gathers; there is no timer. Writes of a kind are applied together, in the
-//! order the data falls. Everyone is answered after the commit. If a group fails because of its data, each of its
+//! order the data falls; if more wait than a group holds, it is shared out among the accounts. Everyone is answered after the commit. If a group fails because of its data, each of its
 //! writes is tried alone, so that a bad one spoils nobody else's.
 
 use std::future::Future;
@@ -12,18 +12,19 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::accept::Accept;
 use super::deliveries::{FinishAttempt, StartAttempt};
 use super::event_endpoints::Listeners;
 use super::events::Process;
+use super::fair::Fair;
 use super::turns::{CloseTurn, OpenTurn};
 use super::{StoreError, sql};
 
 /// Writes that may wait; beyond that the door answers 503.
 const WAITING: usize = 4096;
-/// Writes taken from the queue at once, and the weight of one group: about so many rows, or kilobytes.
+/// Most writes in a group, and its weight: about so many rows, or kilobytes.
 const TAKEN: usize = 512;
 const GROUP: usize = 1_024;
 /// A commit that takes longer is given up; whoever waited is told that the database is away.
@@ -38,6 +39,10 @@ pub trait Write: Sized + Send + Sync + 'static {
     /// Roughly how many rows it is, or how many kilobytes: keeps groups, and their statements, within bounds.
     fn weight(&self) -> usize {
         1
+    }
+    /// Whose it is, where groups are shared out among accounts. `None`: everybody's, in the order it came.
+    fn account(&self) -> Option<i64> {
+        None
     }
     /// Applies a group in as few statements as possible: one output each, in order.
     fn apply(
@@ -91,6 +96,8 @@ pub type Reply<W> = oneshot::Sender<Result<<W as Write>::Output, StoreError>>;
 #[derive(Clone)]
 pub struct Writer {
     queue: mpsc::Sender<(Job, Option<i64>)>,
+    /// For those who would rather be refused than wait long.
+    places: Arc<Semaphore>,
     /// In whose name it writes; `None`: in the name of whoever this process is at the time.
     life: Option<i64>,
 }
@@ -99,33 +106,39 @@ impl Writer {
     pub(super) fn spawn(db: DatabaseConnection, instance: Arc<AtomicI64>, listeners: Listeners) -> Self {
         let (queue, mut inbox) = mpsc::channel::<(Job, Option<i64>)>(WAITING);
         tokio::spawn(async move {
-            let mut jobs = Vec::with_capacity(TAKEN);
-            while inbox.recv_many(&mut jobs, TAKEN).await > 0 {
+            let mut line = Fair::default();
+            let mut jobs = Vec::with_capacity(WAITING);
+            loop {
+                if line.is_empty() && inbox.recv_many(&mut jobs, WAITING).await == 0 {
+                    return;
+                }
+                // All that came meanwhile, so that nobody waits outside while somebody's long lane is worked off.
+                while let Ok(job) = inbox.try_recv() {
+                    jobs.push(job);
+                }
+                jobs.drain(..).for_each(|job| line.push(job.0.account(), job));
                 let mut group = Group::default();
-                let mut weight = 0;
+                let (mut count, mut weight) = (0, 0);
                 let instance = instance.load(Ordering::Acquire);
-                for (job, life) in jobs.drain(..) {
-                    if weight >= GROUP {
-                        std::mem::take(&mut group).write(&db, instance, &listeners).await;
-                        weight = 0;
-                    }
+                while count < TAKEN && weight < GROUP {
+                    let Some((job, life)) = line.pop() else { break };
                     // Planned in an earlier life: what it rests on may be another instance's by now.
                     if life.is_some_and(|life| life != instance) && job.is_fenced() {
                         job.refuse();
                         continue;
                     }
-                    weight += job.weight();
+                    (count, weight) = (count + 1, weight + job.weight());
                     group.push(job);
                 }
                 group.write(&db, instance, &listeners).await;
             }
         });
-        Self { queue, life: None }
+        Self { queue, places: Arc::new(Semaphore::new(WAITING)), life: None }
     }
 
     /// The same writer, in the name of one life of this process.
     pub(super) fn of_life(&self, life: i64) -> Self {
-        Self { queue: self.queue.clone(), life: Some(life) }
+        Self { life: Some(life), ..self.clone() }
     }
 
     /// Waits for room, then for the commit.
@@ -157,6 +170,7 @@ impl Writer {
 
     /// Refuses at once with [`StoreError::Full`] when too much waits; otherwise waits for the commit.
     pub async fn try_write<W: Queued>(&self, what: W) -> Result<W::Output, StoreError> {
+        let _place = self.places.try_acquire().map_err(|_| StoreError::Full)?;
         let (reply, answer) = oneshot::channel();
         self.queue.try_send((what.job(reply), self.life)).map_err(|_| StoreError::Full)?;
         answer.await.map_err(|_| gone())?
@@ -207,6 +221,10 @@ macro_rules! kinds {
         impl Job {
             fn weight(&self) -> usize {
                 match self { $(Job::$kind(write, _) => write.weight()),* }
+            }
+
+            fn account(&self) -> Option<i64> {
+                match self { $(Job::$kind(write, _) => write.account()),* }
             }
 
             fn is_fenced(&self) -> bool {

@@ -8,6 +8,7 @@
 #[allow(dead_code)] // the rest of it serves the other tests
 #[path = "../it/harness/mod.rs"]
 mod harness;
+mod crowds;
 mod files;
 mod kills;
 mod ledger;
@@ -108,6 +109,8 @@ drills! {
     schemas::two_starters on Sqlite Postgres: "two starters on an older schema"
     schemas::migration_fails on Sqlite Postgres: "a migration fails half-way"
     schemas::newer_schema on Sqlite Postgres: "the schema of a later version"
+    crowds::loud_and_slow on Sqlite Postgres: "one tenant slow, one fifty times as loud"
+    crowds::burst on Sqlite Postgres: "one tenant's burst"
 }
 
 fn main() -> ExitCode {

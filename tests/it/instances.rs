@@ -186,7 +186,7 @@ on_both_databases! {
         let location = Location::parse(&db.url()).unwrap();
         migrate_up(&location).await.unwrap();
         let store = Store::open(&location).await.unwrap();
-        let plan = StartAttempt { delivery_id: 1, attempt_id: uuid::Uuid::now_v7(), now: 0 };
+        let plan = StartAttempt { delivery_id: 1, account_id: 1, attempt_id: uuid::Uuid::now_v7(), now: 0 };
         let first = store.join("first").await.unwrap();
         assert!(!first.stations().write(plan.clone()).await.unwrap(), "there is no such delivery");
         let second = store.join("second").await.unwrap();

@@ -233,7 +233,7 @@ on_both_databases! {
         let attempts: Vec<Uuid> = (0..2).map(|_| Uuid::now_v7()).collect();
         for (attempt_id, now) in attempts.iter().zip([i64::MAX - 1, i64::MAX]) {
             world.db.texts("update deliveries set status = 'queued' returning status").await;
-            let start = StartAttempt { delivery_id: 1, attempt_id: *attempt_id, now };
+            let start = StartAttempt { delivery_id: 1, account_id: 1, attempt_id: *attempt_id, now };
             assert!(stations.write(start).await.unwrap());
         }
         let finish = |n: usize, status| FinishAttempt {

@@ -45,6 +45,10 @@ pub enum Opened {
 impl Write for OpenTurn {
     type Output = Opened;
 
+    fn account(&self) -> Option<i64> {
+        Some(self.place.account_id)
+    }
+
     async fn apply(
         tx: &DatabaseTransaction,
         _: (i64, &Listeners),
