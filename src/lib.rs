@@ -13,6 +13,7 @@ pub mod inbox;
 pub mod conversation;
 pub mod outbox;
 pub mod onboarding;
+pub mod channel;
 pub mod media;
 pub mod notify;
 pub mod alerts;

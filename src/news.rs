@@ -37,6 +37,15 @@ pub enum News {
     Names,
     /// There may be work that nobody holds.
     Work,
+    /// A session has something to send, or (`look`) stands elsewhere at its engine.
+    Session {
+        /// Its id.
+        id: i64,
+        /// Whether its engine is to be asked at once.
+        look: bool,
+    },
+    /// A session stands elsewhere: whoever shows it looks again.
+    SessionChanged(i64),
     /// Some news may have been lost: look at everything anew.
     Lost,
 }

@@ -112,6 +112,11 @@ impl Routing {
         loaded.map_err(|e: Arc<StoreError>| (*e).clone())
     }
 
+    /// Where changes are told.
+    pub fn news(&self) -> &Newsroom {
+        &self.0.news
+    }
+
     /// The accounts of a number if they are in memory: costs the database nothing.
     pub async fn remembered(&self, phone_number_id: &str) -> Option<Accounts> {
         self.0.numbers.get(phone_number_id).await

@@ -85,6 +85,18 @@ pub mod metric {
     pub const DELIVERIES_UNKNOWN: &str = "switchboard_deliveries_unknown_total";
     /// Counter: tries to tell tenants' systems of an event, by `outcome` (delivered, refused, timeout, …).
     pub const EVENT_TRIES: &str = "switchboard_event_tries_total";
+    /// Counter: webhooks of WAHA for which no tenant is known.
+    pub const EVENTS_UNRESOLVED: &str = "switchboard_waha_unresolved_total";
+    /// Counter: sessions that came to stand elsewhere, by `state` and `reason`.
+    pub const SESSION_STATES: &str = "switchboard_session_states_total";
+    /// Counter: pairings by `outcome` (paired, failed): the success rate of linking phones.
+    pub const SESSION_PAIRINGS: &str = "switchboard_session_pairings_total";
+    /// Counter: runs of a clean-up, by `what` (sessions, files).
+    pub const SESSION_CLEANUPS: &str = "switchboard_session_cleanups_total";
+    /// Counter: what they removed.
+    pub const SESSION_CLEANED: &str = "switchboard_session_cleaned_total";
+    /// Gauge, Unix seconds: when the last one ran.
+    pub const SESSION_CLEANUP_AT: &str = "switchboard_session_cleanup_timestamp_seconds";
     /// Gauge, seconds: age of the oldest item waiting, by `station` (inbox, conversation, outbox).
     pub const OLDEST_WAITING_SECONDS: &str = "switchboard_oldest_waiting_seconds";
 }
@@ -127,6 +139,12 @@ fn describe() {
     describe_counter!(metric::SENDS, "Attempts to send by outcome and Meta's code");
     describe_counter!(metric::DELIVERIES_UNKNOWN, "Deliveries that may or may not have gone out");
     describe_counter!(metric::EVENT_TRIES, "Tries to tell tenants' systems of an event, by outcome");
+    describe_counter!(metric::EVENTS_UNRESOLVED, "Webhooks of WAHA for which no tenant is known");
+    describe_counter!(metric::SESSION_STATES, "Sessions that came to stand elsewhere, by state and reason");
+    describe_counter!(metric::SESSION_PAIRINGS, "Phones that were linked, or not, by outcome");
+    describe_counter!(metric::SESSION_CLEANUPS, "Runs of a clean-up of sessions or their files");
+    describe_counter!(metric::SESSION_CLEANED, "Sessions or files removed by clean-ups");
+    describe_gauge!(metric::SESSION_CLEANUP_AT, "When a clean-up last ran");
     describe_gauge!(metric::OLDEST_WAITING_SECONDS, "Age of the oldest waiting item by station");
 }
 

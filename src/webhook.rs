@@ -3,6 +3,7 @@
 //! A body is [`Unverified`] until a secret is found that signed its exact bytes; only a [`Verified`] one is read.
 
 mod signer;
+pub mod waha;
 
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -39,6 +40,8 @@ const READING: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_millis(1_900);
 /// Changes of one body that are written at once.
 const PORTION: usize = 512;
+/// What stands for the secret of what a session heard.
+const SESSION: &str = "session";
 /// How long the time of a verification may take to be stored.
 const NOTING: Duration = Duration::from_secs(10);
 
@@ -94,6 +97,54 @@ impl Door {
 
     fn inbox(&self) -> Option<Inbox> {
         self.0.inbox.read().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// What a session heard, in Meta's shape: for its number alone, whoever else the body may name.
+    pub async fn take_from_session(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let now = self.0.clock.now_ms();
+        let verified = Verified { by: SESSION.to_owned(), by_platform: true };
+        self.keep(changes.into_iter().map(|change| verified.row(change, None, now))).await
+    }
+
+    /// Stores what was verified and hands it on: all of it, or an error.
+    async fn keep(&self, mut rows: impl ExactSizeIterator<Item = Accept>) -> Result<(), StoreError> {
+        let (mut elsewhere, mut failed, mut repeated) = (false, None, Vec::new());
+        // In portions: a body of ten thousand changes must not fill the writer's queue, which all bodies share.
+        while failed.is_none() && rows.len() > 0 {
+            let portion: Vec<Accept> = rows.by_ref().take(PORTION).collect();
+            let writes = portion.iter().map(|row| self.0.store.door().try_write(row.clone()));
+            let written = join_all(writes).await;
+            for (row, written) in portion.into_iter().zip(written) {
+                // One that failed fails the body, but what is stored will not come in again.
+                let id = match written {
+                    Ok(id) => id,
+                    Err(error) => {
+                        failed = Some(error);
+                        continue;
+                    }
+                };
+                metrics::counter!(metric::EVENTS, "new" => if id.is_some() { "yes" } else { "no" })
+                    .increment(1);
+                match (id, self.inbox()) {
+                    (Some(id), Some(inbox)) if row.unreadable.is_none() => inbox.hand_on(event(id, row)),
+                    (Some(_), None) => elsewhere = true,
+                    (None, Some(_)) => repeated.push(row.digest),
+                    _ => {}
+                }
+            }
+        }
+        // A commit whose answer was lost told nobody: it is still open, and ours. What waits in memory already is not
+        // done twice for being handed on again.
+        if let Some(inbox) = self.inbox().filter(|_| !repeated.is_empty()) {
+            match self.0.store.own_open_events(&repeated).await {
+                Ok(open) => open.into_iter().for_each(|event| inbox.hand_on(event)),
+                Err(error) => failed = Some(error),
+            }
+        }
+        if elsewhere {
+            self.0.news.tell_of_work();
+        }
+        failed.map_or(Ok(()), Err)
     }
 }
 
@@ -230,45 +281,8 @@ impl Verified {
                 (vec![whole], Some(error.to_string()))
             }
         };
-        let mut changes = changes.into_iter();
-        let (mut elsewhere, mut failed, mut repeated) = (false, None, Vec::new());
-        // In portions: a body of ten thousand changes must not fill the writer's queue, which all bodies share.
-        while failed.is_none() && changes.len() > 0 {
-            let portion = changes.by_ref().take(PORTION);
-            let rows: Vec<Accept> = portion.map(|c| self.row(c, unreadable.clone(), now)).collect();
-            let writes = rows.iter().map(|row| door.0.store.door().try_write(row.clone()));
-            let written = join_all(writes).await;
-            for (row, written) in rows.into_iter().zip(written) {
-                // One that failed fails the body, but what is stored will not come in again.
-                let id = match written {
-                    Ok(id) => id,
-                    Err(error) => {
-                        failed = Some(error);
-                        continue;
-                    }
-                };
-                metrics::counter!(metric::EVENTS, "new" => if id.is_some() { "yes" } else { "no" })
-                    .increment(1);
-                match (id, door.inbox()) {
-                    (Some(id), Some(inbox)) if unreadable.is_none() => inbox.hand_on(event(id, row)),
-                    (Some(_), None) => elsewhere = true,
-                    (None, Some(_)) => repeated.push(row.digest),
-                    _ => {}
-                }
-            }
-        }
-        // A commit whose answer was lost told nobody: it is still open, and ours. What waits in memory already is not
-        // done twice for being handed on again.
-        if let Some(inbox) = door.inbox().filter(|_| !repeated.is_empty()) {
-            match door.0.store.own_open_events(&repeated).await {
-                Ok(open) => open.into_iter().for_each(|event| inbox.hand_on(event)),
-                Err(error) => failed = Some(error),
-            }
-        }
-        if elsewhere {
-            door.0.news.tell_of_work();
-        }
-        failed.map_or(Ok(Stored::Kept), Err)
+        door.keep(changes.into_iter().map(|change| self.row(change, unreadable.clone(), now))).await?;
+        Ok(Stored::Kept)
     }
 
     fn row(&self, change: Change, unreadable: Option<String>, now: i64) -> Accept {

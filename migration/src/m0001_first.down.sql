@@ -1,3 +1,5 @@
+drop table session_sends;
+drop table whatsapp_sessions;
 drop table instances;
 drop table alerts;
 drop table event_deliveries;

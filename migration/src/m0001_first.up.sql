@@ -490,6 +490,57 @@ create table alerts (
     posted_at bigint,
     unique (kind, subject, slot)
 );
+-- ── sessions: numbers linked by QR code ─────────────────────────────────────────────────────────────
+-- Its number routes as ses_<id>; its account stands in whatsapp_accounts. owner: the instance that watches it and sends
+-- through it. epoch grows with every command, so that what was seen before one is not written after it.
+create table whatsapp_sessions (
+    id :identity,
+    tenant_id text not null references tenants (id),
+    name varchar(64) not null,
+    engine varchar(16) not null check (engine in ('waha', 'sandbox', 'native')),
+    chatbot_id text references chatbots (id), -- null: nobody answers
+    is_default boolean not null,
+    wanted varchar(16) not null check (wanted in ('running', 'stopped')),
+    state varchar(16) not null check (state in
+        ('pairing', 'connecting', 'connected', 'disconnected', 'logged_out', 'expired', 'failed')),
+    reason varchar(40) not null,
+    detail text,              -- the engine's own words
+    state_at bigint not null,
+    paired boolean not null,  -- the engine holds keys that a phone confirmed
+    phone varchar(32),        -- digits
+    push_name text,
+    webhook_key text,         -- sealed; signs the engine's webhooks
+    qr text,                  -- sealed: whoever sees it may become the owner
+    qr_version bigint not null default 0,
+    qr_at bigint,
+    qr_expires_at bigint,
+    qr_link_until bigint not null default 0, -- the picture may be fetched by its link alone
+    reconnects bigint not null default 0,
+    retry_at bigint not null default 0,
+    pace text not null,       -- JSON: how fast messages that the business starts may leave
+    next_send_at bigint not null default 0,
+    first_connected_at bigint,
+    paired_at bigint,
+    connected_at bigint,
+    disconnected_at bigint,
+    epoch bigint not null default 0,
+    owner bigint,
+    created_at bigint not null,
+    updated_at bigint not null,
+    deleted_at bigint
+);
+create unique index whatsapp_sessions_name on whatsapp_sessions (name) where deleted_at is null;
+create unique index whatsapp_sessions_default on whatsapp_sessions (tenant_id) where is_default and deleted_at is null;
+create index whatsapp_sessions_tenant on whatsapp_sessions (tenant_id, id);
+
+-- What the business started through a session, for its caps: two days.
+create table session_sends (
+    delivery_id bigint primary key,
+    session_id bigint not null,
+    at bigint not null,
+    new_contact boolean not null
+);
+create index session_sends_recent on session_sends (session_id, at);
 
 -- ── asking twice ────────────────────────────────────────────────────────────────────────────────────
 -- What requests with an Idempotency-Key were answered, for a day. No status: being answered.

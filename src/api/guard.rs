@@ -85,6 +85,11 @@ impl Caller {
         Err(ApiError::new(Code::Forbidden, "Only the platform may do that."))
     }
 
+    /// The platform, acting for this tenant.
+    pub fn acting_for(self, tenant: &str) -> Self {
+        Self { tenant: TenantId::trusted(tenant), named: true, ..self }
+    }
+
     /// Whose events are seen: everybody's by a platform key that names no tenant.
     pub fn scope(&self) -> Option<&str> {
         (!self.is_platform || self.named).then_some(self.tenant.as_str())

@@ -31,6 +31,7 @@ mod send;
 pub mod setup;
 mod sign_in;
 mod supabase;
+mod sessions;
 mod system;
 mod tenants;
 pub mod trace;
@@ -47,6 +48,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 
 use crate::auth::supabase::Supabase;
+use crate::channel::Sessions;
 use crate::conversation::Conversations;
 use crate::news::{News, Newsroom};
 use crate::onboarding::Onboarding;
@@ -69,6 +71,13 @@ pub struct Parts {
     pub news: Newsroom,
     pub stations: Stations,
     pub onboarding: Onboarding,
+    pub sessions: Sessions,
+    /// The address the world reaches us under.
+    pub public_url: String,
+    /// The session that is meant where none is named, if not the tenant's default.
+    pub client_id: Option<String>,
+    /// Where keys lie in development.
+    pub session_path: std::path::PathBuf,
     pub clock: Clock,
     pub people: People,
     /// A project whose people may call with its tokens.
@@ -236,6 +245,31 @@ routes! {
     "/api/v1/alerts" { get alerts::list }
     "/api/v1/analytics" { get analytics::chatbots }
     "/api/v1/analytics/per-day" { get analytics::per_day }
+    "/api/v1/sessions" { get sessions::list, post sessions::create }
+    "/api/v1/sessions/{name}" { get sessions::one, patch sessions::change::change, delete sessions::remove }
+    "/api/v1/sessions/{name}/qr" { get sessions::qr::qr }
+    "/api/v1/sessions/{name}/pairing-code" { post sessions::qr::pairing_code }
+    "/api/v1/sessions/{name}/start" { post sessions::start }
+    "/api/v1/sessions/{name}/stop" { post sessions::stop }
+    "/api/v1/sessions/{name}/restart" { post sessions::restart }
+    "/api/v1/sessions/{name}/logout" { post sessions::logout }
+    "/api/v1/sessions/{name}/messages" { post sessions::messages::send }
+    "/api/v1/sessions/{name}/events" { get sessions::events::events }
+    "/api/v1/session-qr/{token}" { get sessions::qr::by_link }
+    "/api/tenants/{tenant_id}/whatsapp/connect" { post sessions::tenant::connect }
+    "/api/tenants/{tenant_id}/whatsapp/status" { get sessions::tenant::status }
+    "/api/tenants/{tenant_id}/whatsapp/disconnect" { post sessions::tenant::disconnect }
+    "/api/whatsapp/status" { get sessions::single::status }
+    "/api/whatsapp/qr" { get sessions::single::qr }
+    "/api/whatsapp/session-info" { get sessions::single::info }
+    "/api/whatsapp/sessions" { get sessions::upkeep::sessions }
+    "/api/whatsapp/connect" { post sessions::single::connect }
+    "/api/whatsapp/disconnect" { post sessions::single::disconnect }
+    "/api/whatsapp/send" { post sessions::messages::send_single }
+    "/api/whatsapp/reconnect" { post sessions::single::reconnect }
+    "/api/whatsapp/cleanup-sessions" { post sessions::upkeep::clean_files }
+    "/api/whatsapp/cleanup-old-sessions" { post sessions::upkeep::clean_old }
+    "/api/{tenant_id}/whatsapp/connect" { post sessions::tenant::connect_short }
     "/openapi.json" { get system::openapi }
     "/health" { get system::health }
     "/ready" { get system::ready }

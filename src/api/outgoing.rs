@@ -13,6 +13,7 @@ use crate::graph::media::fits;
 use crate::ids::{MediaId, TenantId};
 use crate::message::Sender;
 use crate::store::conversations::ConversationRef;
+use crate::store::sessions::session_of;
 
 /// How long a customer's last word allows free-form messages, in milliseconds.
 pub const WINDOW: i64 = 86_400_000;
@@ -265,6 +266,13 @@ pub(super) async fn window(
             "The customer wrote STOP, or another word for it: nothing is sent before they write START.";
         return Err(ApiError::new(Code::OptedOut, detail));
     }
+    if session_of(&conversation.phone_number_id).is_some() {
+        // A number linked by QR code knows no window, and no objects of Meta's.
+        return match written.kind.as_str() {
+            "text" => Ok(()),
+            _ => Err(ApiError::field("type", "can only be text through a number linked by QR code")),
+        };
+    }
     if written.force || written.kind == "template" {
         return Ok(());
     }
@@ -282,7 +290,7 @@ fn only(word: &'static str) -> impl Fn(String) -> Result<(), String> {
 }
 
 /// Digits only, as Meta's `wa_id`s are.
-fn phone(number: String) -> Result<String, String> {
+pub(super) fn phone(number: String) -> Result<String, String> {
     let digits = number.strip_prefix('+').unwrap_or(&number);
     let shaped = (7..=15).contains(&digits.len()) && digits.bytes().all(|c| c.is_ascii_digit());
     if shaped && !digits.starts_with('0') {

@@ -68,6 +68,7 @@ codes! {
     LastOwner 409 "last_owner" "Nobody would be left to manage people";
     UnderWay 409 "request_under_way" "The same request is being answered";
     MediaFailed 410 "media_failed" "The file cannot be had any more";
+    NotConnected 409 "not_connected" "The session is not connected";
     TooLarge 413 "too_large" "The body is too large";
     NotJson 415 "not_json" "The body must be application/json";
     GraphRefused 422 "graph_refused" "Meta refuses these values";
@@ -75,6 +76,9 @@ codes! {
     TooMany 429 "too_many_attempts" "Too many attempts";
     Internal 500 "internal" "Something went wrong on our side";
     MediaWaiting 503 "media_waiting" "The file is not here yet";
+    EngineUnreachable 502 "engine_unreachable" "The session's engine does not answer";
+    KeyRefused 502 "key_refused" "The session's engine refuses our key";
+    EngineRefused 502 "engine_refused" "The session's engine refuses";
     Unavailable 503 "unavailable" "The database does not answer";
     GraphUnreachable 503 "graph_unreachable" "Meta does not answer";
 }

@@ -37,11 +37,23 @@ pub struct Through {
 #[serde(rename_all = "camelCase")]
 pub struct Queued {
     /// Look it up at `/api/v1/deliveries/{id}`.
-    id: DeliveryId,
+    pub(super) id: DeliveryId,
     /// `queued`.
     status: &'static str,
     message_id: MessageId,
     conversation_id: ConversationId,
+}
+
+impl Queued {
+    /// What was stored in a conversation.
+    pub(super) fn new(enqueued: &Enqueued, conversation: i64) -> Self {
+        Self {
+            id: DeliveryId(enqueued.deliveries.first().copied().unwrap_or_default()),
+            status: "queued",
+            message_id: MessageId(enqueued.message_id),
+            conversation_id: ConversationId(conversation),
+        }
+    }
 }
 
 /// Sends a message to a customer. Free-form ones are taken within 24 hours of the customer's last word; templates always.
@@ -105,12 +117,7 @@ pub(super) async fn enqueue(
     let queued = |enqueued: &Enqueued| Success {
         success: true,
         message: "Message queued".to_owned(),
-        data: Queued {
-            id: DeliveryId(enqueued.deliveries.first().copied().unwrap_or_default()),
-            status: "queued",
-            message_id: MessageId(enqueued.message_id),
-            conversation_id: ConversationId(conversation.id),
-        },
+        data: Queued::new(enqueued, conversation.id),
     };
     let once = Once::current();
     let kept = |enqueued: &Enqueued| {

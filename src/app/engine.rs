@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::Stations;
+use crate::channel::Sessions;
 use crate::conversation::Conversations;
 use crate::graph::client::GraphClient;
 use crate::inbox::{self, Inbox};
@@ -60,6 +61,7 @@ pub(super) struct Parts {
     pub door: Door,
     pub stations: Stations,
     pub notifier: Notifier,
+    pub sessions: Sessions,
 }
 
 /// Runs the stations. Cheap to clone.
@@ -169,6 +171,7 @@ fn begin(parts: Parts) -> Unit {
         tasks.clone(),
         stop.clone(),
     );
+    parts.sessions.supervise(parts.store.clone(), tasks.clone(), stop.clone());
     let inbox = Inbox::start(inbox::Parts {
         store: parts.store,
         routing: parts.routing,

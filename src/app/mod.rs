@@ -2,6 +2,7 @@
 //! service.
 
 mod engine;
+mod sessions;
 mod retention;
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -17,6 +18,7 @@ use url::Url;
 
 use crate::api::{self, People, Stations, headers};
 use crate::auth::supabase::Supabase;
+use crate::channel::phones::Phones;
 use crate::config::{Config, OnboardingVerify};
 use crate::graph::client::GraphClient;
 use crate::media::Media;
@@ -60,11 +62,13 @@ pub struct Options {
     pub clock: Clock,
     /// More pages, from those who sit above: the sandbox's phone in `demo`.
     pub more: Option<Pages>,
+    /// The sandbox's virtual phones; some of its own unless given.
+    pub phones: Phones,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { migrate: true, role: Role::All, clock: Clock::system(), more: None }
+        Self { migrate: true, role: Role::All, clock: Clock::system(), more: None, phones: Phones::default() }
     }
 }
 
@@ -156,6 +160,8 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
         config.meta.allow_unsigned_webhooks,
     );
     let stations = Stations::default();
+    let sessions = sessions::open(config, &store, &ring, &routing, &news, &options)?;
+    let waha = web::Data::new(sessions::door(config, &sessions, &door));
     let onboarding = Onboarding {
         store: store.clone(),
         ring: ring.clone(),
@@ -174,6 +180,10 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
         news: news.clone(),
         stations: stations.clone(),
         onboarding: onboarding.clone(),
+        sessions: sessions.clone(),
+        public_url: config.public_url(),
+        client_id: config.sessions.client_id.clone(),
+        session_path: config.sessions.session_path.clone(),
         clock: options.clock.clone(),
         people: People::new(config.public_url(), config.is_production(), config.server.trusted_proxy.clone()),
         supabase: (config.supabase.supabase_url.as_deref())
@@ -219,6 +229,7 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
         door: door.clone(),
         stations,
         notifier,
+        sessions,
     });
 
     let setup_link = api::setup::link(&store, &ring, &config.public_url()).await?;
@@ -232,9 +243,11 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
         let mut app = actix_web::App::new()
             .wrap(TracingLogger::<telemetry::RequestSpan>::new())
             .app_data(door.clone())
-            .app_data(api.clone());
+            .app_data(api.clone())
+            .app_data(waha.clone());
         if role != Role::Worker {
-            app = app.configure(webhook::configure).configure(dashboard::configure);
+            app = app.configure(webhook::configure).configure(webhook::waha::configure);
+            app = app.configure(dashboard::configure);
             if let Some(more) = more {
                 app = app.configure(move |config| more(config));
             }

@@ -184,6 +184,9 @@ pub struct Sessions {
     /// Its key
     #[arg(long, env, hide_env_values = true)]
     pub waha_api_key: Option<SecretString>,
+    /// Where WAHA reaches this program; its public address unless set
+    #[arg(long, env, value_parser = values::base_url)]
+    pub waha_webhook_url: Option<String>,
     /// Signs webhooks of WAHA sessions that were made elsewhere
     #[arg(long, env, hide_env_values = true)]
     pub waha_webhook_hmac_key: Option<SecretString>,
@@ -275,15 +278,11 @@ impl Config {
 
     /// Settings that are set and that nothing uses yet: whoever set them is to know.
     pub fn unused(&self) -> Vec<&'static str> {
-        let (sessions, operations) = (&self.sessions, &self.operations);
-        [
-            ("CLIENT_ID", sessions.client_id.is_some()),
-            ("WAHA_API_KEY", sessions.waha_api_key.is_some()),
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", operations.otel_exporter_otlp_endpoint.is_some()),
-        ]
-        .into_iter()
-        .filter_map(|(name, set)| set.then_some(name))
-        .collect()
+        let operations = &self.operations;
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", operations.otel_exporter_otlp_endpoint.is_some())]
+            .into_iter()
+            .filter_map(|(name, set)| set.then_some(name))
+            .collect()
     }
 
     /// Whether the stricter rules hold.

@@ -113,7 +113,7 @@ impl Conversations {
         }));
         let accounts = self.patiently(|| self.0.routing.accounts(&conversation.phone_number_id)).await?;
         let shadow = account.is_shadow(&accounts);
-        if account.chatbot.typing && account.status.may_send() && !shadow {
+        if account.chatbot.typing && account.status.may_send() && !shadow && !account.is_session() {
             self.show_typing(account, &members);
         }
 

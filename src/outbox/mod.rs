@@ -19,9 +19,11 @@ use tokio_util::task::TaskTracker;
 use crate::graph::client::GraphClient;
 use crate::media::Media;
 use crate::message::Recipient;
+use crate::news::News;
 use crate::routing::Routing;
 use crate::runtime::Clock;
 use crate::store::deliveries::Delivery;
+use crate::store::sessions::session_of;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metric;
 use pacing::Pacing;
@@ -105,6 +107,10 @@ impl Outbox {
 
     /// Takes over deliveries that were just committed.
     pub fn hand_on(&self, conversation: i64, parcels: impl IntoIterator<Item = Parcel>) {
+        let mut parcels = parcels.into_iter().peekable();
+        if let Some(session) = parcels.peek().and_then(|p| session_of(&p.phone_number_id)) {
+            return self.leave_to(session);
+        }
         let mut lanes = self.lock();
         if lanes.held.remove(&conversation) {
             // Older ones wait in the database, and these with them: in order, from there.
@@ -115,7 +121,7 @@ impl Outbox {
         match lanes.busy.get_mut(&conversation) {
             Some(lane) => lane.extend(parcels),
             None => {
-                lanes.busy.insert(conversation, parcels.into_iter().collect());
+                lanes.busy.insert(conversation, parcels.collect());
                 drop(lanes);
                 self.spawn(conversation, false);
             }
@@ -134,6 +140,16 @@ impl Outbox {
         lanes.busy.insert(conversation, VecDeque::new());
         drop(lanes);
         self.spawn(conversation, true);
+    }
+
+    /// A session works its own line off, from the database: it is told that there is something.
+    fn leave_to(&self, session: i64) {
+        let news = self.0.routing.news().clone();
+        tokio::spawn(async move {
+            if let Err(error) = news.tell(News::Session { id: session, look: false }).await {
+                tracing::debug!(%error, session, "a session will find its line by itself");
+            }
+        });
     }
 
     /// Lanes at work.
@@ -268,6 +284,10 @@ impl Outbox {
         let mut parcels = Vec::with_capacity(rows.len());
         for row in rows {
             if let Some(number) = self.number_of(&row).await? {
+                if let Some(session) = session_of(&number) {
+                    self.leave_to(session);
+                    return Ok(Vec::new());
+                }
                 parcels.extend(parcel(row, number));
             }
         }

@@ -9,6 +9,7 @@ use crate::graph::client::Credentials;
 use crate::responder::Settings;
 use crate::store::accounts::Account as Row;
 use crate::store::messages::Place;
+use crate::store::sessions::session_of;
 
 /// What an account may do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +100,11 @@ pub struct Bot {
 }
 
 impl Account {
+    /// Whether its number is linked by QR code: Graph knows nothing of it.
+    pub fn is_session(&self) -> bool {
+        session_of(&self.place.phone_number_id).is_some()
+    }
+
     /// Whether a body verified by this secret may speak for this account. An account with its own secret accepts
     /// nothing else; the platform's secrets serve those without.
     pub fn accepts(&self, verified_by: &str, by_platform: bool) -> bool {

@@ -112,7 +112,8 @@ impl Store {
         limit: u64,
     ) -> Result<Vec<Chatbot>, StoreError> {
         let text = format!(
-            "select {CHATBOT} from chatbots where tenant_id = $1 and deleted_at is null and id > $2 order by id limit {limit}"
+            "select {CHATBOT} from chatbots where tenant_id = $1 and deleted_at is null and id > $2 \
+             and id not like 'session:%' order by id limit {limit}"
         );
         let found =
             Chatbot::find_by_statement(sql::statement(self.read(), &text, [tenant.into(), after.into()]));

@@ -338,7 +338,7 @@ impl Store {
                     union select d.conversation_id from deliveries d \
                         join whatsapp_accounts a on a.id = d.whatsapp_account_id \
                         where d.created_at < $2 and (d.status = 'sending' or (d.status = 'queued' \
-                        and a.deleted_at is null and a.status in ('active', 'restricted')))";
+                        and a.transport = 'cloud' and a.deleted_at is null and a.status in ('active', 'restricted')))";
         let values = [self.instance().into(), older_than.into()];
         let text = format!(
             "update whatsapp_conversations set owner = $1 where id in (select id from whatsapp_conversations \

@@ -198,6 +198,9 @@ const DELIVERY: &str = "id, tenant_id, whatsapp_account_id, conversation_id, mes
     recipient, text, content, status, reason, code, detail, wamid, attempts, next_at, created_at, sent_at, delivered_at, \
     read_at, played_at, failed_at, price_category, price_type, billable";
 
+/// What a lane sends; a session sees to its own line, and may be sending while a lane looks.
+const OFFICIAL: &str = "whatsapp_account_id in (select id from whatsapp_accounts where transport = 'cloud')";
+
 /// A stored attempt.
 #[derive(Debug, Clone, FromQueryResult)]
 #[allow(missing_docs)] // the columns of `attempts`, named alike
@@ -279,13 +282,17 @@ impl Store {
     /// What was being sent when its instance stopped: nobody knows whether it went out.
     pub async fn interrupted_deliveries(&self, conversation_id: i64, now: i64) -> Result<u64, StoreError> {
         let tx = self.begin_fenced().await?;
-        let text = "update attempts set outcome = 'unknown', finished_at = $2, detail = 'interrupted' \
-                    where finished_at is null and delivery_id in \
-                    (select id from deliveries where conversation_id = $1 and status = 'sending')";
-        tx.execute_raw(sql::statement(&tx, text, [conversation_id.into(), now.into()])).await?;
-        let text = "update deliveries set status = 'unknown', reason = 'interrupted' \
-                    where conversation_id = $1 and status = 'sending' returning id";
-        let rows = tx.query_all_raw(sql::statement(&tx, text, [conversation_id.into()])).await?;
+        let text = format!(
+            "update attempts set outcome = 'unknown', finished_at = $2, detail = 'interrupted' \
+             where finished_at is null and delivery_id in \
+             (select id from deliveries where conversation_id = $1 and status = 'sending' and {OFFICIAL})"
+        );
+        tx.execute_raw(sql::statement(&tx, &text, [conversation_id.into(), now.into()])).await?;
+        let text = format!(
+            "update deliveries set status = 'unknown', reason = 'interrupted' \
+             where conversation_id = $1 and status = 'sending' and {OFFICIAL} returning id"
+        );
+        let rows = tx.query_all_raw(sql::statement(&tx, &text, [conversation_id.into()])).await?;
         let lost = rows.iter().map(|row| row.try_get("", "id")).collect::<Result<Vec<i64>, _>>()?;
         telling::deliveries(&tx, &self.listeners, lost.iter().copied(), now).await?;
         tx.commit().await?;

@@ -30,12 +30,21 @@ pub enum EventType {
     /// A turn got no answer.
     #[serde(rename = "turn.dead")]
     TurnDead,
+    /// A number linked by QR code stands elsewhere.
+    #[serde(rename = "session.status")]
+    SessionStatus,
 }
 
 impl EventType {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::MessageReceived, Self::MessageSent, Self::MessageStatus, Self::AccountStatus, Self::TurnDead];
+    pub const ALL: [Self; 6] = [
+        Self::MessageReceived,
+        Self::MessageSent,
+        Self::MessageStatus,
+        Self::AccountStatus,
+        Self::TurnDead,
+        Self::SessionStatus,
+    ];
 
     /// The stored and told word.
     pub fn as_str(self) -> &'static str {
@@ -45,6 +54,7 @@ impl EventType {
             Self::MessageStatus => "message.status",
             Self::AccountStatus => "account.status",
             Self::TurnDead => "turn.dead",
+            Self::SessionStatus => "session.status",
         }
     }
 

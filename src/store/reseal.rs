@@ -27,7 +27,7 @@ enum Id {
 }
 
 /// Every table with sealed columns.
-pub const SEALED: [Sealed; 3] = [
+pub const SEALED: [Sealed; 4] = [
     Sealed { table: "chatbots", columns: &["api_key"], id: Id::Text, name: None },
     Sealed {
         table: "whatsapp_accounts",
@@ -36,6 +36,7 @@ pub const SEALED: [Sealed; 3] = [
         name: Some("chatbot_id || '/' || phone_number_id"),
     },
     Sealed { table: "event_endpoints", columns: &["secret", "previous_secret"], id: Id::Uuid, name: None },
+    Sealed { table: "whatsapp_sessions", columns: &["webhook_key", "qr"], id: Id::Number, name: None },
 ];
 
 /// Sealed for a day at most: whoever takes an older key away a day later loses nothing.

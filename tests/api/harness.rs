@@ -17,6 +17,9 @@ use switchboard::api::{self, Parts, People, Stations, headers};
 use switchboard::auth::Role;
 use switchboard::auth::api_key::ApiKey;
 use switchboard::auth::supabase::Supabase;
+use switchboard::channel::phones::Phones;
+use switchboard::channel::waha::Waha;
+use switchboard::channel::{self, Sessions};
 use switchboard::conversation::Conversations;
 use switchboard::graph::client::GraphClient;
 use switchboard::ids::TenantId;
@@ -50,6 +53,7 @@ pub const CUSTOMER: &str = "15551234567";
 pub struct Api {
     pub parts: Parts,
     pub graph: GraphStandIn,
+    pub phones: Phones,
     pub url: String,
     http: reqwest::Client,
     stop: CancellationToken,
@@ -115,10 +119,28 @@ impl Api {
             responders.clone(),
             outbox,
             clock.clone(),
-            tasks,
+            tasks.clone(),
             stop.clone(),
         )));
+        let phones = Phones::default();
+        let nowhere = "http://127.0.0.1:9/api".parse().unwrap();
+        let sessions = Sessions::new(channel::Parts {
+            store: store.clone(),
+            ring: ring.clone(),
+            routing: routing.clone(),
+            news: news.clone(),
+            clock: clock.clone(),
+            engines: channel::Engines {
+                waha: Waha::new(nowhere, None, WEBHOOK.to_owned(), http_client().unwrap()),
+                phones: Some(phones.clone()),
+            },
+        });
+        sessions.supervise(store.clone(), tasks.clone(), stop.clone());
         let parts = Parts {
+            sessions,
+            public_url: WEBHOOK.trim_end_matches("/webhook").to_owned(),
+            client_id: None,
+            session_path: folder.path().join("whatsapp-session"),
             onboarding: Onboarding {
                 store: store.clone(),
                 ring: ring.clone(),
@@ -163,7 +185,7 @@ impl Api {
         };
         let server = HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run();
         actix_web::rt::spawn(server);
-        Self { parts, graph: stand_in, url, http: http_client().unwrap(), stop, _folder: folder }
+        Self { parts, graph: stand_in, phones, url, http: http_client().unwrap(), stop, _folder: folder }
     }
 
     /// A tenant with one key of this role.
@@ -329,7 +351,7 @@ impl Api {
     /// Asks again until the answer is as wished; the answer.
     pub async fn until(&self, path: &str, key: &str, wished: impl Fn(&Value) -> bool) -> Value {
         let mut answer = Value::Null;
-        for _ in 0..200 {
+        for _ in 0..500 {
             answer = self.call("get", path, key, Value::Null).await.1;
             if wished(&answer["data"]) {
                 return answer["data"].clone();

@@ -31,6 +31,7 @@ mod routing;
 mod scenarios_from_23;
 mod scenarios_to_22;
 mod scenarios_whole;
+mod sessions;
 mod schema;
 mod statuses;
 mod strangers;

@@ -106,6 +106,8 @@ async fn meant(caller: &Caller, parts: &Parts, which: &Which) -> Result<Option<A
         return Err(ApiError::field("chatbotId", "is required"));
     };
     let mut found = caller.accounts(parts, chatbot, which.phone_number_id.as_deref()).await?;
+    // Numbers linked by QR code have addresses of their own.
+    found.retain(|account| account.transport == "cloud");
     if found.len() > 1 {
         let numbers: Vec<&str> = found.iter().map(|account| account.phone_number_id.as_str()).collect();
         let detail = format!("Add phoneNumberId: this chatbot is served by {}.", numbers.join(", "));
@@ -118,7 +120,8 @@ async fn meant(caller: &Caller, parts: &Parts, which: &Which) -> Result<Option<A
 async fn by_id(caller: &Caller, parts: &Parts, id: &str) -> Result<Option<Account>, ApiError> {
     let Ok(AccountId(id)) = id.parse() else { return Ok(None) };
     let found = parts.store.account(id).await?;
-    Ok(found.filter(|a| a.tenant_id == caller.tenant.as_str() && a.deleted_at.is_none()))
+    let theirs = |a: &Account| a.tenant_id == caller.tenant.as_str() && a.deleted_at.is_none();
+    Ok(found.filter(theirs).filter(|a| a.transport == "cloud"))
 }
 
 fn missing() -> ApiError {
@@ -133,7 +136,13 @@ pub(super) async fn of_chatbot(
     number: Option<String>,
 ) -> Result<Account, ApiError> {
     let which = Which { chatbot_id: chatbot, phone_number_id: number };
-    meant(caller, parts, &which).await?.ok_or_else(|| ApiError::not_found("chatbot with a number"))
+    if let Some(account) = meant(caller, parts, &which).await? {
+        return Ok(account);
+    }
+    // A chatbot without an official number may answer at one that is linked by QR code.
+    let chatbot = which.chatbot_id.as_deref().unwrap_or_default();
+    let mut linked = caller.accounts(parts, chatbot, which.phone_number_id.as_deref()).await?;
+    linked.pop().ok_or_else(|| ApiError::not_found("chatbot with a number"))
 }
 
 /// An integration, by its chatbot. None, unknown or another tenant's: `success` false and no data, alike.

@@ -1,5 +1,6 @@
 //! A world for one test: a database, stand-ins of Meta and of the response API, and the service itself.
 
+pub mod api;
 pub mod line;
 pub mod log;
 pub mod postgres;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use switchboard::app::{self, Options, Running};
+use switchboard::channel::phones::Phones;
 use switchboard::config::Config;
 use switchboard::news::News;
 use switchboard::routing::{VERIFY_TOKEN, chatbot_key_place, sealed_place};
@@ -86,6 +88,7 @@ pub struct World {
     pub graph: GraphStandIn,
     pub responder: ResponseApiStandIn,
     pub clock: Clock,
+    pub phones: Phones,
 }
 
 impl World {
@@ -95,6 +98,7 @@ impl World {
             graph: GraphStandIn::start().unwrap(),
             responder: ResponseApiStandIn::start().unwrap(),
             clock: Clock::system(),
+            phones: Phones::default(),
         }
     }
 
@@ -129,7 +133,8 @@ impl World {
         variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let config = Config::load(&variables).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let options = Options { clock: self.clock.clone(), ..Options::default() };
+        let phones = self.phones.clone();
+        let options = Options { clock: self.clock.clone(), phones, ..Options::default() };
         let running = app::start(&config, listener, options).await.unwrap();
         let meta = Sender::new(format!("{}/webhook", running.url()), APP_SECRET).unwrap();
         Service { running, meta }
