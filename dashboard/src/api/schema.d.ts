@@ -4,6 +4,108 @@
  */
 
 export interface paths {
+    "/api/tenants/{tenant_id}/whatsapp/connect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Starts the tenant's session, made if need be, and says where its QR code is. */
+        post: operations["tenant session_connect"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tenants/{tenant_id}/whatsapp/disconnect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stops the tenant's session; the phone stays linked. */
+        post: operations["tenant session_disconnect"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tenants/{tenant_id}/whatsapp/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the tenant's number is connected. */
+        get: operations["tenant session_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the last alerts, newest first. A platform key that names no tenant sees everybody's. */
+        get: operations["alerts_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/analytics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Figures of each chatbot: a tenant's; everybody's for the platform that names no tenant. */
+        get: operations["analytics_chatbots"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/analytics/per-day": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Figures of each chatbot day by day, oldest first; days on which nothing happened are left out. */
+        get: operations["analytics_per_day"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/api-keys": {
         parameters: {
             query?: never;
@@ -34,6 +136,23 @@ export interface paths {
         post?: never;
         /** Revokes a key at once. Nobody takes a key of a higher role than their own. */
         delete: operations["api-keys_revoke"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what was changed, the newest first. A platform caller that names no tenant sees everybody's. */
+        get: operations["audit_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -79,6 +198,95 @@ export interface paths {
         patch: operations["chatbots_change"];
         trace?: never;
     };
+    "/api/v1/chatbots/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Asks a chatbot's responder as a customer's first message would, and shows request and response. Nothing is stored or
+         *     sent to anybody.
+         */
+        post: operations["chatbots_try_out"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/contacts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the tenant's contacts, the latest first. */
+        get: operations["contacts_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/contacts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One contact, with all it goes by. */
+        get: operations["contacts_one"];
+        put?: never;
+        post?: never;
+        /** Erases a contact: its names, all words, files and raw events. Counts stay. Whoever writes again is somebody new. */
+        delete: operations["contacts_erase"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/contacts/{id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All that is known of a contact, for the contact. */
+        get: operations["contacts_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/contacts/{id}/timeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was said with a contact, on all numbers and by all chatbots, newest first. */
+        get: operations["contacts_timeline"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/conversations": {
         parameters: {
             query?: never;
@@ -86,7 +294,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists the tenant's conversations, the latest first. */
+        /**
+         * Lists the tenant's conversations, the latest first. When words are looked for, a page may be short, or empty, and still
+         *     have a `nextCursor`: there is more to look through.
+         */
         get: operations["conversations_list"];
         put?: never;
         post?: never;
@@ -165,6 +376,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/dead-letters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what ended badly, oldest first: a tenant's own; everybody's for the platform that names no tenant. */
+        get: operations["dead-letters_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dead-letters/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tries again whatever fits, at most a thousand by one call. What is tried already is left alone. */
+        post: operations["dead-letters_retry"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/deliveries": {
         parameters: {
             query?: never;
@@ -220,6 +465,111 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/event-deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what the tenant's systems were told, newest first. */
+        get: operations["event-deliveries_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/event-deliveries/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One delivery, with what is told. */
+        get: operations["event-deliveries_one"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/event-deliveries/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tells it again, from the first try on, under the same `webhook-id`. */
+        post: operations["event-deliveries_retry"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/event-endpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the tenant's endpoints, oldest first. */
+        get: operations["event-endpoints_list"];
+        put?: never;
+        /** Makes an endpoint. Its secret is in the answer, this once. */
+        post: operations["event-endpoints_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/event-endpoints/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One endpoint. */
+        get: operations["event-endpoints_one"];
+        put?: never;
+        post?: never;
+        /** Removes an endpoint; what waits for it is dead. */
+        delete: operations["event-endpoints_remove"];
+        options?: never;
+        head?: never;
+        /** Changes an endpoint's address or types, or switches it off or on. */
+        patch: operations["event-endpoints_change"];
+        trace?: never;
+    };
+    "/api/v1/event-endpoints/{id}/rotate-secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives an endpoint a new secret, shown this once. Events are signed with both for a day. */
+        post: operations["event-endpoints_rotate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -231,6 +581,23 @@ export interface paths {
         get: operations["events_list"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/events/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Processes many events once more, at most a thousand by one call, oldest first. What they brought already stays single. */
+        post: operations["events_replay_many"];
         delete?: never;
         options?: never;
         head?: never;
@@ -322,6 +689,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/media": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Keeps a file to be sent, of at most 16 MB: as the raw body, or as the field `file` of a form. */
+        post: operations["media_upload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/media/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A file, to be saved: for whoever may see its conversation, and for whoever has a signed link. Waits some seconds for
+         *     one that is still being fetched.
+         */
+        get: operations["media_one"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/overview": {
         parameters: {
             query?: never;
@@ -333,6 +737,205 @@ export interface paths {
         get: operations["overview_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session-qr/{token}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The same picture by its link alone: for five minutes after the link was given out. */
+        get: operations["sessions_by_link"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The tenant's sessions, by age. */
+        get: operations["sessions_list"];
+        put?: never;
+        /** Makes a session and starts it: soon there is a QR code to scan. */
+        post: operations["sessions_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One session. */
+        get: operations["sessions_one"];
+        put?: never;
+        post?: never;
+        /** Unlinks the phone and puts the session away: its name is free, what was said stays readable. */
+        delete: operations["sessions_remove"];
+        options?: never;
+        head?: never;
+        /** Changes a session, at once. */
+        patch: operations["sessions_change"];
+        trace?: never;
+    };
+    "/api/v1/sessions/{name}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The session now and whenever it changes, as server-sent events: each is called `session` and carries what
+         *     `GET /api/v1/sessions/{name}` gives as `data`. The line ends after ten minutes; browsers connect again by themselves.
+         */
+        get: operations["sessions_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{name}/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Unlinks the phone; what waits to be sent is kept for the next one. */
+        post: operations["sessions_logout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{name}/messages": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Queues a message, or one for each of many people. They leave in order, at the session's pace; see what became of one
+         *     at `/api/v1/deliveries/{id}`, and cancel it there while it waits.
+         */
+        post: operations["sessions_send"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{name}/pairing-code": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A code to type into the phone instead of scanning; WhatsApp may refuse it, so the QR code stays. */
+        post: operations["sessions_pairing_code"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{name}/qr": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The QR code that the session shows now, as a picture or for a page. It is replaced in place, and stays until a phone
+         *     is linked.
+         */
+        get: operations["sessions_qr"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{name}/restart": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stops and starts a session; tries to reconnect are counted anew. */
+        post: operations["sessions_restart"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{name}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Starts a session; it may run already. One that rests shows a new QR code. */
+        post: operations["sessions_start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{name}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stops a session; the phone stays linked, and what waits to be sent is kept. */
+        post: operations["sessions_stop"];
         delete?: never;
         options?: never;
         head?: never;
@@ -560,6 +1163,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/whatsapp/integration/{id}/register": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Registers the number for the Cloud API. Meta allows ten tries in 72 hours, so a number that is connected is left alone. */
+        post: operations["integrations_register"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/whatsapp/integration/{id}/subscribe": {
         parameters: {
             query?: never;
@@ -587,7 +1207,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists the tenant's integrations, by id. */
+        /** All integrations, the oldest first. */
         get: operations["integrations_list"];
         put?: never;
         post?: never;
@@ -606,8 +1226,216 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Sends a text to a customer; WhatsApp takes it within 24 hours of the customer's last message. */
+        /** Sends a message to a customer. Free-form ones are taken within 24 hours of the customer's last word; templates always. */
         post: operations["messages_send"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/whatsapp/signup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes the code of an Embedded Signup for a token of the business, subscribes our app to the business account,
+         *     registers the number if a PIN is given, and onboards it. Done again for the same chatbot and number, it brings a new
+         *     token: without a gap, and what waited for one is sent.
+         */
+        post: operations["integrations_sign_up"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/whatsapp/cleanup-old-sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Puts away the caller's sessions that nobody has used for long. A connected one is never old. */
+        post: operations["single session_clean_old"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/whatsapp/cleanup-sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Removes files of keys that nobody can read. A session's own file is never old. */
+        post: operations["single session_clean_files"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/whatsapp/connect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Starts the caller's session, made if need be. */
+        post: operations["single session_connect"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/whatsapp/disconnect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Logs the caller's session out. */
+        post: operations["single session_disconnect"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/whatsapp/qr": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The QR code to scan. None yet: 404. Connected already: null. */
+        get: operations["single session_qr"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/whatsapp/reconnect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Connects again, with all tries anew. */
+        post: operations["single session_reconnect"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/whatsapp/send": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The same through the session that is meant where none is named. */
+        post: operations["single session_send_single"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/whatsapp/session-info": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Details of the caller's session, and of where sessions are kept. */
+        get: operations["single session_info"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/whatsapp/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The sessions there are: the caller's own; all of them for a platform key that names no tenant. */
+        get: operations["single session_sessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/whatsapp/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the caller's number is connected. */
+        get: operations["single session_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/{tenant_id}/whatsapp/connect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The same, at its shorter address. */
+        post: operations["tenant session_connect_short"];
         delete?: never;
         options?: never;
         head?: never;
@@ -689,7 +1517,7 @@ export interface components {
         /** @description What an invited person chooses. */
         Acceptance: {
             /** @description What people call them; as the invitation says unless given. */
-            name?: string | null;
+            name?: string;
             /**
              * Format: password
              * @description 8 to 128 characters, and none of the most common ones.
@@ -699,6 +1527,62 @@ export interface components {
             token: string;
         };
         AccountId: string;
+        /** @description One of many. */
+        Addressee: {
+            /** @description Theirs; the common one unless given. */
+            message?: string | null;
+            /** @description Also taken as `phone`, `number` or `phoneNumber`. */
+            to: string;
+        };
+        AlertId: string;
+        /** @description An alert. */
+        AlertView: {
+            account?: components["schemas"]["AccountId"] | null;
+            at: components["schemas"]["Time"];
+            id: components["schemas"]["AlertId"];
+            /**
+             * @description `account_token_invalid`, `account_restricted`, `business_news`, `secret_binding_refused`, `signatures_refused`,
+             *     `work_waits`, `deliveries_unknown`, `deliveries_dead`, `turns_dead` or `endpoint_disabled`.
+             */
+            kind: string;
+            /** @description Whose it is; null: the platform's. */
+            tenant?: string | null;
+            /** @description One or two sentences for people. */
+            text: string;
+        };
+        /** @description A name that a contact goes by. */
+        AliasView: {
+            createdAt: components["schemas"]["Time"];
+            /** @description `wa_id`, `bsuid`, `parent_bsuid`, `lid` or `phone`. */
+            kind: string;
+            value: string;
+        };
+        /** @description One thing that was changed. */
+        AuditView: {
+            /**
+             * @description For example `integration.create`.
+             * @example integration.create
+             */
+            action: string;
+            /** @description `key:ab12cd34`, `user:ada@example.com`, `supabase:…`, `platform`, `command line` and the like. */
+            actor: string;
+            /** @description Where the request came from, if it was one. */
+            address?: string | null;
+            at: components["schemas"]["Time"];
+            /** @description What more there is to say, for example `agent to admin`. */
+            detail?: string | null;
+            id: string;
+            /** @description Which thing. */
+            target: string;
+            /** @description Whose thing it is; null for the platform's own. */
+            tenant?: string | null;
+        };
+        /** @description What was begun. */
+        Begun: {
+            message: string;
+            status: string;
+            success: boolean;
+        };
         /** @description A chatbot to be made, or what changes about one: absent fields stay, null ones go back to their default. */
         ChatbotChange: {
             /** @description The key at its responder; write-only. */
@@ -715,6 +1599,8 @@ export interface components {
             coalesceMs?: number | null;
             /** @description At most 4,096 characters; null: none. */
             fallbackText?: string | null;
+            /** @description Whether a customer gets a person by writing "human", "agente", "اپراتور" and the like; true unless given. */
+            handOffWords?: boolean | null;
             /**
              * Format: int64
              * @description 1 to 100; 10 unless given.
@@ -722,11 +1608,37 @@ export interface components {
             historyLimit?: number | null;
             /** @description Only for a new one: 1 to 64 letters, digits, dots, hyphens or underscores; made up unless given. */
             id?: string | null;
+            mediaLinks?: boolean | null;
             /** @description The id unless given. */
             name?: string | null;
             paused?: boolean | null;
             responder?: components["schemas"]["Settings"] | null;
             typing?: boolean | null;
+        };
+        /** @description Figures of a chatbot over some time. Those of `total…`, `unique…` and `active…` are of all time, or of the last 24 hours. */
+        ChatbotFigures: components["schemas"]["FiguresView"] & {
+            /**
+             * Format: int64
+             * @description Conversations in which something was said within 24 hours.
+             */
+            activeConversations: number;
+            /** @description The chatbot. */
+            id: string;
+            tenant: string;
+            /**
+             * Format: int64
+             * @description Customers who ever talked to it.
+             */
+            totalContacts: number;
+            /** Format: int64 */
+            totalMessages: number;
+            /**
+             * Format: int64
+             * @description The same, as older callers know it.
+             */
+            uniqueContacts: number;
+            /** Format: int64 */
+            uniqueWhatsappConversations: number;
         };
         /** @description A chatbot. */
         ChatbotView: {
@@ -745,12 +1657,16 @@ export interface components {
             createdAt: components["schemas"]["Time"];
             /** @description What a customer reads when there is no answer; null: nothing. */
             fallbackText?: string | null;
+            /** @description Whether a customer gets a person by writing "human", "agente", "اپراتور" and the like. */
+            handOffWords: boolean;
             /**
              * Format: int64
              * @description Entries of the talk given to the responder.
              */
             historyLimit: number;
             id: string;
+            /** @description Whether its responder gets a link to each file a customer sends, good for a day. */
+            mediaLinks: boolean;
             name: string;
             /** @description Whether it is silent for now. */
             paused: boolean;
@@ -768,6 +1684,25 @@ export interface components {
             /** @description How it went. */
             status: components["schemas"]["Outcome"];
         };
+        /** @description A QR code as a `data:` URL. */
+        Code64: {
+            expired: boolean;
+            expiresAt?: components["schemas"]["Time"] | null;
+            /** Format: int64 */
+            pollAfterMs: number;
+            /** @description Null: the number is connected already. */
+            qrCode?: string | null;
+            timestamp: components["schemas"]["Time"];
+        };
+        /** @description A session that waits to be scanned. */
+        Connecting: {
+            message: string;
+            /** @description The QR code's picture; without sign-in, for five minutes after this or a status call. */
+            qr_url: string;
+            /** @description The session's name. */
+            session: string;
+            success: boolean;
+        };
         ContactId: string;
         /** @description Who writes. */
         ContactView: {
@@ -775,6 +1710,12 @@ export interface components {
             name?: string | null;
             /** @description Absent for customers who hide it. */
             phone?: string | null;
+        };
+        /** @description A contact with all it goes by. */
+        ContactWithNames: components["schemas"]["KnownContact"] & {
+            aliases: components["schemas"]["AliasView"][];
+            /** @description The numbers it talks to. */
+            threads: components["schemas"]["ThreadView"][];
         };
         ConversationId: string;
         /** @description A conversation: one customer with one chatbot on one number. */
@@ -787,9 +1728,11 @@ export interface components {
             /** @description The integration it goes through. */
             integrationId: components["schemas"]["AccountId"];
             lastMessageAt: components["schemas"]["Time"];
+            optedOutAt?: components["schemas"]["Time"] | null;
             phoneNumberId: string;
             /** @description `uniqueClientId` of the response API. */
             uniqueClientId: string;
+            windowUntil?: components["schemas"]["Time"] | null;
         };
         /** @description E-mail address and password. */
         Credentials: {
@@ -806,6 +1749,50 @@ export interface components {
             headers: string[];
             /** @description Always `same-origin`. */
             rule: string;
+        };
+        /** @description The first system's part. */
+        Data: {
+            /** @description The session's name; null: there is none. */
+            clientId?: string | null;
+            /**
+             * @description `ready`, `qr_ready`, `loading`, `reconnecting`, `disconnected`, `auth_failure`, `max_reconnect_exceeded` or
+             *     `error`.
+             */
+            connectionStatus: string;
+            isReady: boolean;
+            timestamp: components["schemas"]["Time"];
+        };
+        /** @description Figures of a chatbot on one day. */
+        DayFigures: components["schemas"]["FiguresView"] & {
+            chatbotId: string;
+            /** @description As `2026-01-31`, UTC. */
+            date: string;
+            /** @description `<chatbot>/<date>`. */
+            id: string;
+            tenant: string;
+        };
+        /** @description Something that ended badly. */
+        DeadLetterView: {
+            /** @description What to do about it. */
+            advice?: string | null;
+            /**
+             * Format: int64
+             * @description Seconds since then.
+             */
+            age: number;
+            /** Format: int64 */
+            attempts: number;
+            conversationId: components["schemas"]["ConversationId"];
+            createdAt: components["schemas"]["Time"];
+            /** @description As in `/api/v1/deliveries`. */
+            id: string;
+            /** @description `message`, or `turn`: a question that got no answer. */
+            kind: string;
+            /** @description Why, as a word; of a turn with details. */
+            reason?: string | null;
+            /** @description `dead`: given up; `failed`: refused by Meta; `unknown`: nobody knows whether it went out. */
+            status: string;
+            tenant: string;
         };
         DeliveryId: string;
         /**
@@ -827,6 +1814,8 @@ export interface components {
              * @description Meta's code.
              */
             code?: number | null;
+            /** @description Meta's message object, where it is more than these words. */
+            content?: Record<string, never> | null;
             conversationId: components["schemas"]["ConversationId"];
             createdAt: components["schemas"]["Time"];
             deliveredAt?: components["schemas"]["Time"] | null;
@@ -845,6 +1834,8 @@ export interface components {
             part: number;
             /** Format: int64 */
             parts: number;
+            playedAt?: components["schemas"]["Time"] | null;
+            pricing?: components["schemas"]["PricingView"] | null;
             readAt?: components["schemas"]["Time"] | null;
             /** @description Why, as a word. */
             reason?: string | null;
@@ -860,10 +1851,100 @@ export interface components {
         };
         /** @description A delivery with its tries. */
         DeliveryWithTries: components["schemas"]["DeliveryView"] & {
+            /** @description Of a message to a group; empty otherwise. */
+            participants: components["schemas"]["ParticipantView"][];
             /** @description Oldest first. */
             tries: components["schemas"]["TryView"][];
         };
+        /** @description What was done. */
+        Done: {
+            message: string;
+            success: boolean;
+        };
+        /** @description An endpoint to be made, or what changes about one. */
+        EndpointChange: {
+            /** @description Off: nothing is told, and what waits is dead. On again, it begins anew. */
+            disabled?: boolean;
+            /** @description What it hears of; everything unless given. */
+            types?: components["schemas"]["EventType"][] | null;
+            /** @description https, and not inside a private network. */
+            url?: string;
+        };
+        /** @description An endpoint, without its secret. */
+        EndpointView: {
+            createdAt: components["schemas"]["Time"];
+            disabled: boolean;
+            /** @description `person`, `gone` (it answered 410) or `failing` (it only failed for five days). */
+            disabledReason?: string | null;
+            failingSince?: components["schemas"]["Time"] | null;
+            id: components["schemas"]["EventEndpointId"];
+            previousSecretUntil?: components["schemas"]["Time"] | null;
+            /** @description What it hears of; empty: everything. */
+            types: components["schemas"]["EventType"][];
+            updatedAt: components["schemas"]["Time"];
+            url: string;
+        };
+        /** @description A session, as a line of a list; never its keys. */
+        Entry: {
+            clientId: string;
+            createdAt: components["schemas"]["Time"];
+            id: string;
+            isActive: boolean;
+            state: string;
+            updatedAt: components["schemas"]["Time"];
+        };
+        /** @description What an erasure came to. */
+        ErasedView: {
+            /**
+             * Format: int64
+             * @description Stored events whose bodies are gone.
+             */
+            events: number;
+            id: components["schemas"]["ContactId"];
+            /**
+             * Format: int64
+             * @description Messages whose words are gone.
+             */
+            messages: number;
+        };
+        EventDeliveryId: string;
+        /** @description One event for one endpoint. */
+        EventDeliveryView: {
+            /**
+             * Format: int64
+             * @description Tries so far.
+             */
+            attempts: number;
+            createdAt: components["schemas"]["Time"];
+            endpointId: components["schemas"]["EventEndpointId"];
+            finishedAt?: components["schemas"]["Time"] | null;
+            /** @description Also the `webhook-id`: the same for every try. */
+            id: components["schemas"]["EventDeliveryId"];
+            nextAt?: components["schemas"]["Time"] | null;
+            /** @description What is told: `type`, `timestamp` and `data`. Only when one delivery is asked for. */
+            payload?: unknown;
+            /**
+             * @description Why the last try was no success: `refused`, `redirect`, `timeout`, `unreachable`, `broken`, `gone`,
+             *     `forbidden_address`, `secret_unreadable`, `endpoint_disabled` or `endpoint_deleted`.
+             */
+            reason?: string | null;
+            /**
+             * Format: int64
+             * @description What the endpoint answered last, if it did.
+             */
+            responseStatus?: number | null;
+            /** @description `queued`, `delivered` or `dead`. */
+            status: string;
+            /** @description What happened, e.g. `message.received`. */
+            type: string;
+        };
+        EventEndpointId: string;
         EventId: string;
+        /**
+         * @description What tenants can be told of.
+         * @enum {string}
+         */
+        EventType: "message.received" | "message.sent" | "message.status" | "account.status" | "turn.dead" | "session.status";
         /** @description One change of a webhook body. */
         EventView: {
             businessAccountId: string;
@@ -882,6 +1963,13 @@ export interface components {
             /** @description The change as received; text when it is no JSON. */
             raw: unknown;
         };
+        /** @description All that is known of a contact. */
+        Export: components["schemas"]["ContactWithNames"] & {
+            /** @description All that was said, oldest first. */
+            messages: components["schemas"]["MessageView"][];
+            /** @description Its conversations. */
+            talks: components["schemas"]["ConversationView"][];
+        };
         /** @description What is wrong with one field of a body or a query. */
         FieldError: {
             /** @description The field, nested ones with dots. */
@@ -889,12 +1977,98 @@ export interface components {
             /** @description What would have been right. */
             message: string;
         };
+        /** @description What was said, answered and lost. */
+        FiguresView: {
+            /**
+             * Format: int64
+             * @description Messages of people.
+             */
+            agentResponses: number;
+            /**
+             * Format: int64
+             * @description Answers of the chatbot.
+             */
+            aiResponses: number;
+            /**
+             * Format: int64
+             * @description Questions that got an answer.
+             */
+            answered: number;
+            /**
+             * Format: int64
+             * @description Messages sent through the API.
+             */
+            apiMessages: number;
+            /**
+             * Format: int64
+             * @description Messages that Meta charges for, by the day it said so.
+             */
+            billable: number;
+            /**
+             * Format: int64
+             * @description Conversations in which something was said.
+             */
+            conversations: number;
+            /**
+             * Format: int64
+             * @description Deliveries that reached the phone, read ones too.
+             */
+            delivered: number;
+            /** @description The same, by reason. */
+            failureReasons: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int64
+             * @description Deliveries that failed, were given up, or nobody knows of.
+             */
+            failures: number;
+            /**
+             * Format: int64
+             * @description Texts sent because there was no answer.
+             */
+            fallbacks: number;
+            /**
+             * Format: int64
+             * @description How long an answer took in the middle, in milliseconds.
+             */
+            latencyP50?: number | null;
+            /**
+             * Format: int64
+             * @description How long it took at most for 95 of 100.
+             */
+            latencyP95?: number | null;
+            /** @description All that Meta priced, by category and type: `{"service free_customer_service": 7}`. */
+            priced: {
+                [key: string]: number;
+            };
+            /** Format: int64 */
+            read: number;
+            /**
+             * Format: int64
+             * @description Questions that got none.
+             */
+            unanswered: number;
+            /**
+             * Format: int64
+             * @description Messages of customers.
+             */
+            userMessages: number;
+        };
+        /** @description One of its files. */
+        File: {
+            /** Format: int64 */
+            ageSeconds: number;
+            name: string;
+            /** Format: int64 */
+            size: number;
+        };
         /** @description The first person, who belongs to the platform and owns it. */
         FirstPerson: {
             /** @example ada@example.com */
             email: string;
             /** @description What people call them; the e-mail address unless given. */
-            name?: string | null;
+            name?: string;
             /**
              * Format: password
              * @description 8 to 128 characters, and none of the most common ones.
@@ -917,17 +2091,33 @@ export interface components {
              */
             uptime: number;
         };
+        /** @description All about the caller's session. */
+        Info: components["schemas"]["Data"] & {
+            /** Format: int64 */
+            ageDays?: number | null;
+            /** @description Whether somebody watches it. */
+            healthChecksActive: boolean;
+            /** Format: int64 */
+            maxReconnectAttempts: number;
+            phoneNumber?: string | null;
+            /** @description Why it stands there, as a stable word. */
+            reason?: string | null;
+            /** Format: int64 */
+            reconnectAttempts: number;
+            /** @description Where keys of sessions lie. */
+            storage: components["schemas"]["Storage"];
+        };
         /** @description What changes about an integration: absent fields stay. */
         IntegrationChange: {
             /** @description A new token; what waits for it is sent. */
-            accessToken?: string | null;
+            accessToken?: string;
             /** @description A new secret; the one it replaces is accepted until the next change. Null: the platform's serves. */
             appSecret?: string | null;
-            businessAccountId?: string | null;
+            businessAccountId?: string;
             displayPhoneNumber?: string | null;
-            mode?: components["schemas"]["Mode"] | null;
-            status?: components["schemas"]["Wanted"] | null;
-            verifyToken?: string | null;
+            mode?: components["schemas"]["Mode"];
+            status?: components["schemas"]["Wanted"];
+            verifyToken?: string;
             /** @description Null: the server's own. */
             webhookUrl?: string | null;
         };
@@ -969,9 +2159,9 @@ export interface components {
             /** @example ada@example.com */
             email: string;
             /** @description What people call them; the e-mail address unless given. */
-            name?: string | null;
+            name?: string;
             /** @description One of the platform's own people; the platform alone may ask for that. */
-            platform?: boolean | null;
+            platform?: boolean;
             role: components["schemas"]["Role"];
         };
         /** @description An API key without its secret. */
@@ -991,10 +2181,119 @@ export interface components {
          * @enum {string}
          */
         Kind: "response_api" | "openai" | "echo";
+        /** @description A contact. */
+        KnownContact: {
+            /** Format: int64 */
+            conversations: number;
+            createdAt: components["schemas"]["Time"];
+            id: components["schemas"]["ContactId"];
+            lastMessageAt?: components["schemas"]["Time"] | null;
+            name?: string | null;
+            /** @description Absent for customers who hide it. */
+            phone?: string | null;
+            /** @description The WABA, or session, inside which it is known. */
+            scope: string;
+        };
+        /** @description What to send, and to whom. */
+        Letter: {
+            /** @description Of older callers; the person is found by the number. */
+            contactId?: string | null;
+            /** @description Instead of `to`: up to 1,000 people, each perhaps with words of their own. */
+            contacts?: components["schemas"]["Addressee"][] | null;
+            /** @description At most 4,096 characters. Also taken as `text`. */
+            message?: string | null;
+            /** @description False refuses what cannot leave at once because the session is not connected; true unless given. */
+            queue?: boolean | null;
+            /** @description 7 to 15 digits with their country code; `+` may lead. Also taken as `number`, `phoneNumber` or `phone`. */
+            to?: string | null;
+            /** @description `single` or `bulk`; what else is given tells as much. */
+            type?: string | null;
+        };
         /** @description A person with a new link: the only time it is shown. */
         LinkView: components["schemas"]["UserView"] & {
             /** @description Give it to them and to nobody else: whoever opens it chooses the password. Good once, for a week. */
             link: string;
+        };
+        /** @description A page of things. */
+        Listing_AlertView: {
+            /** @description The things. */
+            data: {
+                account?: components["schemas"]["AccountId"] | null;
+                at: components["schemas"]["Time"];
+                id: components["schemas"]["AlertId"];
+                /**
+                 * @description `account_token_invalid`, `account_restricted`, `business_news`, `secret_binding_refused`, `signatures_refused`,
+                 *     `work_waits`, `deliveries_unknown`, `deliveries_dead`, `turns_dead` or `endpoint_disabled`.
+                 */
+                kind: string;
+                /** @description Whose it is; null: the platform's. */
+                tenant?: string | null;
+                /** @description One or two sentences for people. */
+                text: string;
+            }[];
+            /** @description Give it as `cursor` to get the next page; null on the last. */
+            nextCursor?: string | null;
+            /** @description Always true. */
+            success: boolean;
+        };
+        /** @description A page of things. */
+        Listing_AuditView: {
+            /** @description The things. */
+            data: {
+                /**
+                 * @description For example `integration.create`.
+                 * @example integration.create
+                 */
+                action: string;
+                /** @description `key:ab12cd34`, `user:ada@example.com`, `supabase:…`, `platform`, `command line` and the like. */
+                actor: string;
+                /** @description Where the request came from, if it was one. */
+                address?: string | null;
+                at: components["schemas"]["Time"];
+                /** @description What more there is to say, for example `agent to admin`. */
+                detail?: string | null;
+                id: string;
+                /** @description Which thing. */
+                target: string;
+                /** @description Whose thing it is; null for the platform's own. */
+                tenant?: string | null;
+            }[];
+            /** @description Give it as `cursor` to get the next page; null on the last. */
+            nextCursor?: string | null;
+            /** @description Always true. */
+            success: boolean;
+        };
+        /** @description A page of things. */
+        Listing_ChatbotFigures: {
+            /** @description The things. */
+            data: (components["schemas"]["FiguresView"] & {
+                /**
+                 * Format: int64
+                 * @description Conversations in which something was said within 24 hours.
+                 */
+                activeConversations: number;
+                /** @description The chatbot. */
+                id: string;
+                tenant: string;
+                /**
+                 * Format: int64
+                 * @description Customers who ever talked to it.
+                 */
+                totalContacts: number;
+                /** Format: int64 */
+                totalMessages: number;
+                /**
+                 * Format: int64
+                 * @description The same, as older callers know it.
+                 */
+                uniqueContacts: number;
+                /** Format: int64 */
+                uniqueWhatsappConversations: number;
+            })[];
+            /** @description Give it as `cursor` to get the next page; null on the last. */
+            nextCursor?: string | null;
+            /** @description Always true. */
+            success: boolean;
         };
         /** @description A page of things. */
         Listing_ChatbotView: {
@@ -1015,12 +2314,16 @@ export interface components {
                 createdAt: components["schemas"]["Time"];
                 /** @description What a customer reads when there is no answer; null: nothing. */
                 fallbackText?: string | null;
+                /** @description Whether a customer gets a person by writing "human", "agente", "اپراتور" and the like. */
+                handOffWords: boolean;
                 /**
                  * Format: int64
                  * @description Entries of the talk given to the responder.
                  */
                 historyLimit: number;
                 id: string;
+                /** @description Whether its responder gets a link to each file a customer sends, good for a day. */
+                mediaLinks: boolean;
                 name: string;
                 /** @description Whether it is silent for now. */
                 paused: boolean;
@@ -1046,9 +2349,57 @@ export interface components {
                 /** @description The integration it goes through. */
                 integrationId: components["schemas"]["AccountId"];
                 lastMessageAt: components["schemas"]["Time"];
+                optedOutAt?: components["schemas"]["Time"] | null;
                 phoneNumberId: string;
                 /** @description `uniqueClientId` of the response API. */
                 uniqueClientId: string;
+                windowUntil?: components["schemas"]["Time"] | null;
+            }[];
+            /** @description Give it as `cursor` to get the next page; null on the last. */
+            nextCursor?: string | null;
+            /** @description Always true. */
+            success: boolean;
+        };
+        /** @description A page of things. */
+        Listing_DayFigures: {
+            /** @description The things. */
+            data: (components["schemas"]["FiguresView"] & {
+                chatbotId: string;
+                /** @description As `2026-01-31`, UTC. */
+                date: string;
+                /** @description `<chatbot>/<date>`. */
+                id: string;
+                tenant: string;
+            })[];
+            /** @description Give it as `cursor` to get the next page; null on the last. */
+            nextCursor?: string | null;
+            /** @description Always true. */
+            success: boolean;
+        };
+        /** @description A page of things. */
+        Listing_DeadLetterView: {
+            /** @description The things. */
+            data: {
+                /** @description What to do about it. */
+                advice?: string | null;
+                /**
+                 * Format: int64
+                 * @description Seconds since then.
+                 */
+                age: number;
+                /** Format: int64 */
+                attempts: number;
+                conversationId: components["schemas"]["ConversationId"];
+                createdAt: components["schemas"]["Time"];
+                /** @description As in `/api/v1/deliveries`. */
+                id: string;
+                /** @description `message`, or `turn`: a question that got no answer. */
+                kind: string;
+                /** @description Why, as a word; of a turn with details. */
+                reason?: string | null;
+                /** @description `dead`: given up; `failed`: refused by Meta; `unknown`: nobody knows whether it went out. */
+                status: string;
+                tenant: string;
             }[];
             /** @description Give it as `cursor` to get the next page; null on the last. */
             nextCursor?: string | null;
@@ -1071,6 +2422,8 @@ export interface components {
                  * @description Meta's code.
                  */
                 code?: number | null;
+                /** @description Meta's message object, where it is more than these words. */
+                content?: Record<string, never> | null;
                 conversationId: components["schemas"]["ConversationId"];
                 createdAt: components["schemas"]["Time"];
                 deliveredAt?: components["schemas"]["Time"] | null;
@@ -1089,6 +2442,8 @@ export interface components {
                 part: number;
                 /** Format: int64 */
                 parts: number;
+                playedAt?: components["schemas"]["Time"] | null;
+                pricing?: components["schemas"]["PricingView"] | null;
                 readAt?: components["schemas"]["Time"] | null;
                 /** @description Why, as a word. */
                 reason?: string | null;
@@ -1101,6 +2456,64 @@ export interface components {
                 turnId?: string | null;
                 /** @description Meta's id. */
                 wamid?: string | null;
+            }[];
+            /** @description Give it as `cursor` to get the next page; null on the last. */
+            nextCursor?: string | null;
+            /** @description Always true. */
+            success: boolean;
+        };
+        /** @description A page of things. */
+        Listing_EndpointView: {
+            /** @description The things. */
+            data: {
+                createdAt: components["schemas"]["Time"];
+                disabled: boolean;
+                /** @description `person`, `gone` (it answered 410) or `failing` (it only failed for five days). */
+                disabledReason?: string | null;
+                failingSince?: components["schemas"]["Time"] | null;
+                id: components["schemas"]["EventEndpointId"];
+                previousSecretUntil?: components["schemas"]["Time"] | null;
+                /** @description What it hears of; empty: everything. */
+                types: components["schemas"]["EventType"][];
+                updatedAt: components["schemas"]["Time"];
+                url: string;
+            }[];
+            /** @description Give it as `cursor` to get the next page; null on the last. */
+            nextCursor?: string | null;
+            /** @description Always true. */
+            success: boolean;
+        };
+        /** @description A page of things. */
+        Listing_EventDeliveryView: {
+            /** @description The things. */
+            data: {
+                /**
+                 * Format: int64
+                 * @description Tries so far.
+                 */
+                attempts: number;
+                createdAt: components["schemas"]["Time"];
+                endpointId: components["schemas"]["EventEndpointId"];
+                finishedAt?: components["schemas"]["Time"] | null;
+                /** @description Also the `webhook-id`: the same for every try. */
+                id: components["schemas"]["EventDeliveryId"];
+                nextAt?: components["schemas"]["Time"] | null;
+                /** @description What is told: `type`, `timestamp` and `data`. Only when one delivery is asked for. */
+                payload?: unknown;
+                /**
+                 * @description Why the last try was no success: `refused`, `redirect`, `timeout`, `unreachable`, `broken`, `gone`,
+                 *     `forbidden_address`, `secret_unreadable`, `endpoint_disabled` or `endpoint_deleted`.
+                 */
+                reason?: string | null;
+                /**
+                 * Format: int64
+                 * @description What the endpoint answered last, if it did.
+                 */
+                responseStatus?: number | null;
+                /** @description `queued`, `delivered` or `dead`. */
+                status: string;
+                /** @description What happened, e.g. `message.received`. */
+                type: string;
             }[];
             /** @description Give it as `cursor` to get the next page; null on the last. */
             nextCursor?: string | null;
@@ -1187,6 +2600,26 @@ export interface components {
             success: boolean;
         };
         /** @description A page of things. */
+        Listing_KnownContact: {
+            /** @description The things. */
+            data: {
+                /** Format: int64 */
+                conversations: number;
+                createdAt: components["schemas"]["Time"];
+                id: components["schemas"]["ContactId"];
+                lastMessageAt?: components["schemas"]["Time"] | null;
+                name?: string | null;
+                /** @description Absent for customers who hide it. */
+                phone?: string | null;
+                /** @description The WABA, or session, inside which it is known. */
+                scope: string;
+            }[];
+            /** @description Give it as `cursor` to get the next page; null on the last. */
+            nextCursor?: string | null;
+            /** @description Always true. */
+            success: boolean;
+        };
+        /** @description A page of things. */
         Listing_MessageView: {
             /** @description The things. */
             data: {
@@ -1200,6 +2633,7 @@ export interface components {
                 /** @description The same as a sentence. */
                 explanation?: string | null;
                 id: components["schemas"]["MessageId"];
+                media?: components["schemas"]["MediaView"] | null;
                 /** @description Why it was not answered, as a word. */
                 note?: string | null;
                 sentAt: components["schemas"]["Time"];
@@ -1209,6 +2643,64 @@ export interface components {
                 type: string;
                 /** @description Meta's id, of incoming ones. */
                 wamid?: string | null;
+            }[];
+            /** @description Give it as `cursor` to get the next page; null on the last. */
+            nextCursor?: string | null;
+            /** @description Always true. */
+            success: boolean;
+        };
+        /** @description A page of things. */
+        Listing_SessionView: {
+            /** @description The things. */
+            data: {
+                /** @description What to do. */
+                advice: string;
+                /**
+                 * Format: int64
+                 * @description Days since it was linked.
+                 */
+                ageDays?: number | null;
+                /** @description Who answers; null: nobody. */
+                chatbotId?: string | null;
+                connectedAt?: components["schemas"]["Time"] | null;
+                createdAt: components["schemas"]["Time"];
+                /** @description The engine's own words. */
+                detail?: string | null;
+                disconnectedAt?: components["schemas"]["Time"] | null;
+                /** @description What runs it: `waha` or `sandbox`. */
+                engine: string;
+                /** @description `ses_12`: also its number wherever a `phoneNumberId` stands. */
+                id: string;
+                /** @description Whether it is meant where a call names none. */
+                isDefault: boolean;
+                linkedAt?: components["schemas"]["Time"] | null;
+                name: string;
+                pace: components["schemas"]["Pace"];
+                /** @description The linked number, digits. */
+                phone?: string | null;
+                /**
+                 * Format: int64
+                 * @description How soon to ask again, in milliseconds.
+                 */
+                pollAfterMs: number;
+                /** @description The name on its profile. */
+                pushName?: string | null;
+                qr?: components["schemas"]["QrView"] | null;
+                /** @description The picture's address, without sign-in, for five minutes from now; for those who may see it. */
+                qrUrl?: string | null;
+                queue: components["schemas"]["Queue"];
+                /** @description Why, as a stable word. */
+                reason: string;
+                /**
+                 * Format: int64
+                 * @description Tries to bring it back since it was last well.
+                 */
+                reconnects: number;
+                /** @description Why, in one sentence. */
+                sentence: string;
+                state: components["schemas"]["State"];
+                /** @description That it will soon have to be scanned again. */
+                warning?: string | null;
             }[];
             /** @description Give it as `cursor` to get the next page; null on the last. */
             nextCursor?: string | null;
@@ -1289,6 +2781,26 @@ export interface components {
             /** @description Tenants they may choose: their own, or the first two hundred for the platform. */
             tenants: components["schemas"]["TenantName"][];
         };
+        MediaId: string;
+        /** @description A file. */
+        MediaView: {
+            createdAt: components["schemas"]["Time"];
+            filename?: string | null;
+            /** @description Fetch it at `/api/v1/media/{id}`; send it as `{"image":{"id":"med_…"}}`. */
+            id: components["schemas"]["MediaId"];
+            mimeType: string;
+            /** @description Why it is not stored, as a word. */
+            reason?: string | null;
+            /** @description Hex. */
+            sha256?: string | null;
+            /**
+             * Format: int64
+             * @description In bytes.
+             */
+            size?: number | null;
+            /** @description `waiting` (being fetched from Meta), `stored`, `failed`. */
+            status: string;
+        };
         MessageId: string;
         /** @description A message of either direction. */
         MessageView: {
@@ -1302,6 +2814,7 @@ export interface components {
             /** @description The same as a sentence. */
             explanation?: string | null;
             id: components["schemas"]["MessageId"];
+            media?: components["schemas"]["MediaView"] | null;
             /** @description Why it was not answered, as a word. */
             note?: string | null;
             sentAt: components["schemas"]["Time"];
@@ -1331,7 +2844,10 @@ export interface components {
             chatbotId: string;
             /** @description Until Graph says it. */
             displayPhoneNumber?: string | null;
-            mode?: components["schemas"]["Mode"] | null;
+            /** @description Only checks: nothing is stored, and the answer says what would have been. False unless given. */
+            dryRun?: boolean;
+            /** @description `all` unless given. */
+            mode?: components["schemas"]["Mode"];
             /** @description 1 to 32 digits, from Meta. */
             phoneNumberId: string;
             /** @description 8 characters or more, used nowhere else; write-only. */
@@ -1343,7 +2859,8 @@ export interface components {
         NewKey: {
             /** @description What people call it. */
             name: string;
-            role?: components["schemas"]["Role"] | null;
+            /** @description At most the caller's own; `admin` unless given. */
+            role?: components["schemas"]["Role"];
         };
         /** @description A new API key: the only time it is shown whole. */
         NewKeyView: components["schemas"]["KeyView"] & {
@@ -1360,6 +2877,17 @@ export interface components {
              */
             password: string;
         };
+        /** @description A session to be made. */
+        NewSession: {
+            /** @description Who answers; nobody unless given. */
+            chatbotId?: string | null;
+            engine?: string | null;
+            /** @description 1 to 54 letters, digits, hyphens or underscores; `tenant_<id>` for a tenant's first, unless given. */
+            name?: string | null;
+            pace?: components["schemas"]["Pace"] | null;
+            /** @description To be linked by a code instead of a QR: ask for it at `…/pairing-code`. */
+            phoneNumber?: string | null;
+        };
         /** @description A tenant to be made. */
         NewTenant: {
             /** @description Its names in other systems, by system; each belongs to one tenant. */
@@ -1367,7 +2895,7 @@ export interface components {
                 [key: string]: string;
             } | null;
             /** @description 1 to 64 letters, digits, dots, hyphens or underscores; made up unless given. */
-            id?: string | null;
+            id?: string;
             name: string;
         };
         /** @description How one number fares. */
@@ -1414,20 +2942,62 @@ export interface components {
              */
             waiting: number;
         };
+        /** @description How old is old. */
+        Old: {
+            /**
+             * Format: int64
+             * @description Days without a connection; 30 unless given.
+             */
+            daysOld?: number | null;
+        };
         /**
          * @description How a check went.
          * @enum {string}
          */
         Outcome: "ok" | "failed" | "skipped";
-        /** @description A text for a customer. */
+        /** @description A message for a customer: `message` (plain words), or Meta's message object (`type` and the object named like it). */
         Outgoing: {
+            audio?: Record<string, never> | null;
+            /** @description The caller's own name for the customer, taken from older callers and not used. */
+            contactId?: string | null;
+            contacts?: Record<string, never>[] | null;
+            /** @description `{message_id}` of the message it answers. */
+            context?: Record<string, never> | null;
+            document?: Record<string, never> | null;
+            /** @description Send a free-form message although the customer last wrote more than 24 hours ago: Meta decides. */
+            force?: boolean | null;
+            /** @description `{link}` or `{id}` (Meta's, or `med_…` of `POST /api/v1/media`), `caption`. */
+            image?: Record<string, never> | null;
+            /** @description Buttons, lists, links, requests for a location or for contact details. */
+            interactive?: Record<string, never> | null;
+            location?: Record<string, never> | null;
+            /** @description A file at this address goes with the words, as what its name says it is. */
+            mediaUrl?: string | null;
             /** @description At most 4,096 characters, sent as they are. Also taken as `text`. */
-            message: string;
+            message?: string | null;
+            /** @description As in Meta's own requests; not needed. */
+            messaging_product?: string | null;
             number?: string | null;
             phoneNumber?: string | null;
-            text?: string | null;
+            /** @description `{message_id,emoji}`; an empty emoji takes the reaction back. */
+            reaction?: Record<string, never> | null;
+            /** @description Instead of `to`: a business-scoped user ID such as `US.13491208655302741918`. */
+            recipient?: string | null;
+            /** @description As in Meta's own requests; not needed. */
+            recipient_type?: string | null;
+            sticker?: Record<string, never> | null;
+            /** @description `{name,language:{code},components}`; the one kind that needs no open window. */
+            template?: Record<string, never> | null;
+            /** @description The words again, or Meta's `{body,preview_url}`. */
+            text?: unknown;
             /** @description 7 to 15 digits with their country code; `+` may lead. Also taken as `number` or `phoneNumber`. */
-            to: string;
+            to?: string | null;
+            /**
+             * @description `text`, `image`, `video`, `audio`, `document`, `sticker`, `location`, `contacts`, `reaction`, `interactive` or
+             *     `template`.
+             */
+            type?: string | null;
+            video?: Record<string, never> | null;
         };
         /** @description Every number, and what happened within the last 24 hours. */
         Overview: {
@@ -1437,6 +3007,83 @@ export interface components {
             numbers: components["schemas"]["NumberHealth"][];
             /** @description Since when is counted. */
             since: components["schemas"]["Time"];
+        };
+        /**
+         * @description How fast messages that the business starts may leave through a session. Every bound may be changed; the defaults are
+         *     careful on purpose.
+         */
+        Pace: {
+            /**
+             * Format: int64
+             * @description Messages a day.
+             * @default 200
+             */
+            dailyCap: number;
+            /**
+             * Format: int64
+             * @description And at most.
+             * @default 15
+             */
+            maxGapSeconds: number;
+            /**
+             * Format: int64
+             * @description And at most.
+             * @default 90
+             */
+            maxPauseSeconds: number;
+            /**
+             * Format: int64
+             * @description Seconds between two messages, at least.
+             * @default 4
+             */
+            minGapSeconds: number;
+            /**
+             * Format: int64
+             * @description Seconds after every tenth message, at least.
+             * @default 30
+             */
+            minPauseSeconds: number;
+            /**
+             * Format: int64
+             * @description Of those, to people who never wrote and were never written to.
+             * @default 30
+             */
+            newContactsCap: number;
+            /**
+             * @description When nothing is started, as `HH:MM` of the clock below; null: never quiet.
+             * @default null
+             */
+            quietFrom: string | null;
+            /**
+             * @description When it may begin again.
+             * @default null
+             */
+            quietUntil: string | null;
+            /**
+             * Format: int64
+             * @description The clock that days and quiet hours go by: minutes east of UTC.
+             * @default 0
+             */
+            utcOffsetMinutes: number;
+            /**
+             * @description Whether a number that is new to us starts with 20 a day and gets 20 more each day.
+             * @default true
+             */
+            warmUp: boolean;
+        };
+        /** @description A code to type into the phone. */
+        PairingCode: {
+            /** @description Eight letters and digits, to be typed under Linked devices, Link with phone number. */
+            code: string;
+            /** @description The session. */
+            id: string;
+            /** @description For which phone. */
+            phoneNumber: string;
+        };
+        /** @description Which phone is to be linked. */
+        PairingPhone: {
+            /** @description 7 to 15 digits with their country code; `+` may lead. */
+            phoneNumber: string;
         };
         /** @description One thing that readiness depends on. */
         Part: {
@@ -1457,6 +3104,21 @@ export interface components {
             reason?: string | null;
             status: string;
             wamid?: string | null;
+        };
+        /** @description How a message to a group fares with one of its people. */
+        ParticipantView: {
+            at: components["schemas"]["Time"];
+            /** @description Phone or user ID. */
+            id: string;
+            status: string;
+        };
+        /** @description What Meta bills. */
+        PricingView: {
+            billable: boolean;
+            /** @description `service`, `utility`, `marketing`, `authentication` … */
+            category: string;
+            /** @description `regular`, `free_customer_service` … */
+            type: string;
         };
         /** @description A failed request: RFC 9457, with `success`, `error` and `message` for older callers. */
         Problem: {
@@ -1486,12 +3148,89 @@ export interface components {
             /** @description `urn:switchboard:problem:` and the code. */
             type: string;
         };
+        /** @description A session's QR code, for a page that shows it. */
+        QrPage: {
+            /** @description What to do. */
+            advice: string;
+            /** @description Whether a new code is awaited: show this one greyed. */
+            expired: boolean;
+            expiresAt?: components["schemas"]["Time"] | null;
+            generatedAt?: components["schemas"]["Time"] | null;
+            /** @description The session. */
+            id: string;
+            /**
+             * Format: int64
+             * @description How soon to ask again, in milliseconds.
+             */
+            pollAfterMs: number;
+            /** @description The picture as a `data:` URL; null: there is none, because the session is connected or not being linked. */
+            qr?: string | null;
+            /** @description Why, as a stable word. */
+            reason: string;
+            /** @description Why, in one sentence. */
+            sentence: string;
+            state: components["schemas"]["State"];
+            /**
+             * Format: int64
+             * @description Grows with every new code.
+             */
+            version: number;
+        };
+        /** @description A QR code, without its content. */
+        QrView: {
+            /** @description Whether a new one is awaited: show this one greyed. */
+            expired: boolean;
+            expiresAt?: components["schemas"]["Time"] | null;
+            generatedAt?: components["schemas"]["Time"] | null;
+            /**
+             * Format: int64
+             * @description Grows with every new code.
+             */
+            version: number;
+        };
+        /** @description A question for the trial. */
+        Question: {
+            /** @description What a customer might write; `Hello` unless given. */
+            message?: string | null;
+        };
+        /** @description What waits to be sent. */
+        Queue: {
+            /**
+             * Format: int64
+             * @description Answers of chatbots and people.
+             */
+            answers: number;
+            /**
+             * Format: int64
+             * @description Today's cap for them.
+             */
+            capToday: number;
+            /**
+             * Format: int64
+             * @description Those started and sent today.
+             */
+            sentToday: number;
+            /**
+             * Format: int64
+             * @description Messages the business starts.
+             */
+            started: number;
+        };
         /** @description A message on its way. */
         Queued: {
             conversationId: components["schemas"]["ConversationId"];
             /** @description Look it up at `/api/v1/deliveries/{id}`. */
             id: components["schemas"]["DeliveryId"];
             messageId: components["schemas"]["MessageId"];
+            /** @description `queued`. */
+            status: string;
+        };
+        /** @description Messages on their way. */
+        QueuedAll: {
+            /** @description All of them, in order. */
+            deliveries: components["schemas"]["Queued"][];
+            /** @description The first one's delivery. */
+            id: components["schemas"]["DeliveryId"];
             /** @description `queued`. */
             status: string;
         };
@@ -1502,16 +3241,192 @@ export interface components {
             /** @description `ready`, `draining` or `unavailable`. */
             status: string;
         };
+        /** @description A number's PIN. */
+        Registration: {
+            /** @description Six digits of two-step verification. */
+            pin: string;
+        };
+        /** @description What was put away. */
+        Removed: {
+            /** Format: int64 */
+            daysOld?: number | null;
+            deletedCount: number;
+            timestamp: components["schemas"]["Time"];
+        };
+        /** @description A wish to have many events processed once more. */
+        ReplayMany: {
+            /** @description `nextAfter` of the call before. */
+            after?: string;
+            /** @description Only tell which. */
+            dryRun?: boolean;
+            /** @description Received from here on: `2026-01-31`, or `2026-01-31T12:00:00Z`. */
+            since?: string;
+            /**
+             * @description Those left like this: `unroutable`, `quarantined`, `refused`, `parked`. Without it `since` is required, and all
+             *     events of that time are meant, those that are done too.
+             */
+            states?: string[];
+            /** @description Received before. */
+            until?: string;
+        };
+        /** @description What came of it. */
+        Replayed: {
+            /** @description The first of them. */
+            events: components["schemas"]["EventId"][];
+            /**
+             * Format: int64
+             * @description Events that fit.
+             */
+            found: number;
+            /** @description `replay`, or `dry-run`. */
+            id: string;
+            nextAfter?: components["schemas"]["EventId"] | null;
+            /**
+             * Format: int64
+             * @description Those that are processed again now; those that wait anyway are left alone.
+             */
+            replayed: number;
+        };
+        /** @description What came of it. */
+        Retried: {
+            /**
+             * Format: int64
+             * @description Things that fit.
+             */
+            found: number;
+            /** @description `dead`, `failed` or `unknown`. */
+            id: string;
+            /** @description There are more: call again. */
+            more: boolean;
+            /**
+             * Format: int64
+             * @description Those that are tried again now. The others: another turn of their conversation is being asked.
+             */
+            retried: number;
+        };
         /** @description A wish for another try. */
         Retry: {
             /** @description Must be true for a delivery of status `unknown`: the customer may get it twice. */
-            confirm?: boolean | null;
+            confirm?: boolean;
+        };
+        /** @description A wish for another try of many. */
+        RetryMany: {
+            /** @description Must be true for `unknown`: customers may get those twice. */
+            confirm?: boolean;
+            /** @description For this reason alone. */
+            reason?: string;
+            /** @description From here on. */
+            since?: string;
+            /** @description `dead` (unless given), `failed` or `unknown`. */
+            status?: string;
+            /** @description Those before. */
+            until?: string;
         };
         /**
          * @description What a member of a tenant is. Each may do all that the ones before it may.
          * @enum {string}
          */
         Role: "viewer" | "agent" | "admin" | "owner";
+        /** @description An endpoint with its secret: the only time that it is shown. */
+        SecretView: components["schemas"]["EndpointView"] & {
+            /** @description `whsec_` and base64. Keep it: it cannot be shown again. */
+            secret: string;
+        };
+        /** @description A request as it left us. */
+        SeenRequest: {
+            /** @description Its body. */
+            body: string;
+            /** @description Its headers. */
+            headers: {
+                [key: string]: string;
+            };
+            /** @description `POST`. */
+            method: string;
+            /** @description Where it went. */
+            url: string;
+        };
+        /** @description An answer as it came. */
+        SeenResponse: {
+            /** @description Its body, the first 65,536 characters. */
+            body: string;
+            /** @description Its headers. */
+            headers: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int32
+             * @description HTTP status.
+             */
+            status: number;
+        };
+        /** @description What older callers read of a message they sent. */
+        SentOne: {
+            data: components["schemas"]["QueuedAll"];
+            message: string;
+            /** @description The delivery. */
+            messageId: components["schemas"]["DeliveryId"];
+            success: boolean;
+            timestamp: components["schemas"]["Time"];
+        };
+        /** @description What changes about a session. */
+        SessionChange: {
+            /** @description Who answers from now on; null: nobody. */
+            chatbotId?: string | null;
+            /** @description True makes it the one that is meant where a call names none. */
+            isDefault?: boolean | null;
+            pace?: components["schemas"]["Pace"] | null;
+        };
+        /** @description A session. */
+        SessionView: {
+            /** @description What to do. */
+            advice: string;
+            /**
+             * Format: int64
+             * @description Days since it was linked.
+             */
+            ageDays?: number | null;
+            /** @description Who answers; null: nobody. */
+            chatbotId?: string | null;
+            connectedAt?: components["schemas"]["Time"] | null;
+            createdAt: components["schemas"]["Time"];
+            /** @description The engine's own words. */
+            detail?: string | null;
+            disconnectedAt?: components["schemas"]["Time"] | null;
+            /** @description What runs it: `waha` or `sandbox`. */
+            engine: string;
+            /** @description `ses_12`: also its number wherever a `phoneNumberId` stands. */
+            id: string;
+            /** @description Whether it is meant where a call names none. */
+            isDefault: boolean;
+            linkedAt?: components["schemas"]["Time"] | null;
+            name: string;
+            pace: components["schemas"]["Pace"];
+            /** @description The linked number, digits. */
+            phone?: string | null;
+            /**
+             * Format: int64
+             * @description How soon to ask again, in milliseconds.
+             */
+            pollAfterMs: number;
+            /** @description The name on its profile. */
+            pushName?: string | null;
+            qr?: components["schemas"]["QrView"] | null;
+            /** @description The picture's address, without sign-in, for five minutes from now; for those who may see it. */
+            qrUrl?: string | null;
+            queue: components["schemas"]["Queue"];
+            /** @description Why, as a stable word. */
+            reason: string;
+            /**
+             * Format: int64
+             * @description Tries to bring it back since it was last well.
+             */
+            reconnects: number;
+            /** @description Why, in one sentence. */
+            sentence: string;
+            state: components["schemas"]["State"];
+            /** @description That it will soon have to be scanned again. */
+            warning?: string | null;
+        };
         /** @description How to reach a chatbot's responder; stored as JSON, served by the API in the same shape. */
         Settings: {
             /** @description Where it lives; the server's own default unless given. */
@@ -1542,13 +3457,38 @@ export interface components {
         /** @description Whether other devices are meant too. */
         SignOut: {
             /** @description Ends every sign-in of this person. */
-            everywhere?: boolean | null;
+            everywhere?: boolean;
+        };
+        /** @description What the pop-up's message event and its callback gave. */
+        SignUp: {
+            /** @description The chatbot's key at its responder; write-only. */
+            apiKey?: string | null;
+            /** @description `waba_id` of the message event. */
+            businessAccountId: string;
+            /** @description Made in the caller's tenant when there is none. */
+            chatbotId: string;
+            /** @description Lives for 30 seconds and works once: send it on at once. */
+            code: string;
+            /** @description `all` unless given. */
+            mode?: components["schemas"]["Mode"];
+            /** @description `phone_number_id` of the message event. */
+            phoneNumberId: string;
+            /**
+             * @description Six digits of two-step verification: registers a number that is not connected yet. Not for numbers that stay in
+             *     the phone app.
+             */
+            pin?: string | null;
         };
         /** @description Nobody is signed in any more. */
         SignedOut: {
             /** @description Always `sign-in`. */
             id: string;
         };
+        /**
+         * @description Where a session stands.
+         * @enum {string}
+         */
+        State: "pairing" | "connecting" | "connected" | "disconnected" | "logged_out" | "expired" | "failed";
         /** @description One station on the way. */
         Station: {
             /** @description When. */
@@ -1557,16 +3497,37 @@ export interface components {
             detail: string;
             /**
              * @description `received` (by Meta's clock), `stored`, `routed`, `appended`, `turn`, `asked`, `answered`, `queued`, `attempt`,
-             *     `sent`, `delivered`, `read`, `failed`.
+             *     `sent`, `delivered`, `read`, `played`, `failed`.
              */
             name: string;
+        };
+        /** @description Where the session stands, in both systems' words. */
+        Status: {
+            connectedAt?: components["schemas"]["Time"] | null;
+            data: components["schemas"]["Data"];
+            isConnected: boolean;
+            message: string;
+            phoneNumber?: string | null;
+            /** @description As a `data:` URL, for those who may link a phone. */
+            qrCode?: string | null;
+            /** @description `disconnected`, `connecting`, `waiting_scan` or `connected`. */
+            status: string;
+            success: boolean;
+        };
+        /** @description Where keys of sessions lie. */
+        Storage: {
+            exists: boolean;
+            files: components["schemas"]["File"][];
+            /** @description `file` in development, `database` in production; a WAHA server keeps its own. */
+            mode: string;
+            writable: boolean;
         };
         /** @description How to subscribe. */
         Subscribe: {
             /** @description Whether to replace an override that leads elsewhere; false unless given. */
-            force?: boolean | null;
+            force?: boolean;
             /** @description Whether this account's webhooks come to its callback URL rather than to the app's; true unless given. */
-            override?: boolean | null;
+            override?: boolean;
         };
         /** @description A thing, and one sentence of what was done. */
         Success_ChatbotView: {
@@ -1587,12 +3548,16 @@ export interface components {
                 createdAt: components["schemas"]["Time"];
                 /** @description What a customer reads when there is no answer; null: nothing. */
                 fallbackText?: string | null;
+                /** @description Whether a customer gets a person by writing "human", "agente", "اپراتور" and the like. */
+                handOffWords: boolean;
                 /**
                  * Format: int64
                  * @description Entries of the talk given to the responder.
                  */
                 historyLimit: number;
                 id: string;
+                /** @description Whether its responder gets a link to each file a customer sends, good for a day. */
+                mediaLinks: boolean;
                 name: string;
                 /** @description Whether it is silent for now. */
                 paused: boolean;
@@ -1600,6 +3565,36 @@ export interface components {
                 /** @description Whether customers see "typing" while it thinks. */
                 typing: boolean;
                 updatedAt: components["schemas"]["Time"];
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
+        Success_Code64: {
+            /** @description A QR code as a `data:` URL. */
+            data: {
+                expired: boolean;
+                expiresAt?: components["schemas"]["Time"] | null;
+                /** Format: int64 */
+                pollAfterMs: number;
+                /** @description Null: the number is connected already. */
+                qrCode?: string | null;
+                timestamp: components["schemas"]["Time"];
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
+        Success_ContactWithNames: {
+            /** @description A contact with all it goes by. */
+            data: components["schemas"]["KnownContact"] & {
+                aliases: components["schemas"]["AliasView"][];
+                /** @description The numbers it talks to. */
+                threads: components["schemas"]["ThreadView"][];
             };
             /** @description What was done. */
             message: string;
@@ -1618,9 +3613,30 @@ export interface components {
                 /** @description The integration it goes through. */
                 integrationId: components["schemas"]["AccountId"];
                 lastMessageAt: components["schemas"]["Time"];
+                optedOutAt?: components["schemas"]["Time"] | null;
                 phoneNumberId: string;
                 /** @description `uniqueClientId` of the response API. */
                 uniqueClientId: string;
+                windowUntil?: components["schemas"]["Time"] | null;
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
+        Success_Data: {
+            /** @description The first system's part. */
+            data: {
+                /** @description The session's name; null: there is none. */
+                clientId?: string | null;
+                /**
+                 * @description `ready`, `qr_ready`, `loading`, `reconnecting`, `disconnected`, `auth_failure`, `max_reconnect_exceeded` or
+                 *     `error`.
+                 */
+                connectionStatus: string;
+                isReady: boolean;
+                timestamp: components["schemas"]["Time"];
             };
             /** @description What was done. */
             message: string;
@@ -1643,6 +3659,8 @@ export interface components {
                  * @description Meta's code.
                  */
                 code?: number | null;
+                /** @description Meta's message object, where it is more than these words. */
+                content?: Record<string, never> | null;
                 conversationId: components["schemas"]["ConversationId"];
                 createdAt: components["schemas"]["Time"];
                 deliveredAt?: components["schemas"]["Time"] | null;
@@ -1661,6 +3679,8 @@ export interface components {
                 part: number;
                 /** Format: int64 */
                 parts: number;
+                playedAt?: components["schemas"]["Time"] | null;
+                pricing?: components["schemas"]["PricingView"] | null;
                 readAt?: components["schemas"]["Time"] | null;
                 /** @description Why, as a word. */
                 reason?: string | null;
@@ -1683,8 +3703,89 @@ export interface components {
         Success_DeliveryWithTries: {
             /** @description A delivery with its tries. */
             data: components["schemas"]["DeliveryView"] & {
+                /** @description Of a message to a group; empty otherwise. */
+                participants: components["schemas"]["ParticipantView"][];
                 /** @description Oldest first. */
                 tries: components["schemas"]["TryView"][];
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
+        Success_EndpointView: {
+            /** @description An endpoint, without its secret. */
+            data: {
+                createdAt: components["schemas"]["Time"];
+                disabled: boolean;
+                /** @description `person`, `gone` (it answered 410) or `failing` (it only failed for five days). */
+                disabledReason?: string | null;
+                failingSince?: components["schemas"]["Time"] | null;
+                id: components["schemas"]["EventEndpointId"];
+                previousSecretUntil?: components["schemas"]["Time"] | null;
+                /** @description What it hears of; empty: everything. */
+                types: components["schemas"]["EventType"][];
+                updatedAt: components["schemas"]["Time"];
+                url: string;
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
+        Success_ErasedView: {
+            /** @description What an erasure came to. */
+            data: {
+                /**
+                 * Format: int64
+                 * @description Stored events whose bodies are gone.
+                 */
+                events: number;
+                id: components["schemas"]["ContactId"];
+                /**
+                 * Format: int64
+                 * @description Messages whose words are gone.
+                 */
+                messages: number;
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
+        Success_EventDeliveryView: {
+            /** @description One event for one endpoint. */
+            data: {
+                /**
+                 * Format: int64
+                 * @description Tries so far.
+                 */
+                attempts: number;
+                createdAt: components["schemas"]["Time"];
+                endpointId: components["schemas"]["EventEndpointId"];
+                finishedAt?: components["schemas"]["Time"] | null;
+                /** @description Also the `webhook-id`: the same for every try. */
+                id: components["schemas"]["EventDeliveryId"];
+                nextAt?: components["schemas"]["Time"] | null;
+                /** @description What is told: `type`, `timestamp` and `data`. Only when one delivery is asked for. */
+                payload?: unknown;
+                /**
+                 * @description Why the last try was no success: `refused`, `redirect`, `timeout`, `unreachable`, `broken`, `gone`,
+                 *     `forbidden_address`, `secret_unreadable`, `endpoint_disabled` or `endpoint_deleted`.
+                 */
+                reason?: string | null;
+                /**
+                 * Format: int64
+                 * @description What the endpoint answered last, if it did.
+                 */
+                responseStatus?: number | null;
+                /** @description `queued`, `delivered` or `dead`. */
+                status: string;
+                /** @description What happened, e.g. `message.received`. */
+                type: string;
             };
             /** @description What was done. */
             message: string;
@@ -1717,6 +3818,43 @@ export interface components {
             data: components["schemas"]["EventView"] & {
                 /** @description The change as received; text when it is no JSON. */
                 raw: unknown;
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
+        Success_Export: {
+            /** @description All that is known of a contact. */
+            data: components["schemas"]["ContactWithNames"] & {
+                /** @description All that was said, oldest first. */
+                messages: components["schemas"]["MessageView"][];
+                /** @description Its conversations. */
+                talks: components["schemas"]["ConversationView"][];
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
+        Success_Info: {
+            /** @description All about the caller's session. */
+            data: components["schemas"]["Data"] & {
+                /** Format: int64 */
+                ageDays?: number | null;
+                /** @description Whether somebody watches it. */
+                healthChecksActive: boolean;
+                /** Format: int64 */
+                maxReconnectAttempts: number;
+                phoneNumber?: string | null;
+                /** @description Why it stands there, as a stable word. */
+                reason?: string | null;
+                /** Format: int64 */
+                reconnectAttempts: number;
+                /** @description Where keys of sessions lie. */
+                storage: components["schemas"]["Storage"];
             };
             /** @description What was done. */
             message: string;
@@ -1819,6 +3957,32 @@ export interface components {
             success: boolean;
         };
         /** @description A thing, and one sentence of what was done. */
+        Success_MediaView: {
+            /** @description A file. */
+            data: {
+                createdAt: components["schemas"]["Time"];
+                filename?: string | null;
+                /** @description Fetch it at `/api/v1/media/{id}`; send it as `{"image":{"id":"med_…"}}`. */
+                id: components["schemas"]["MediaId"];
+                mimeType: string;
+                /** @description Why it is not stored, as a word. */
+                reason?: string | null;
+                /** @description Hex. */
+                sha256?: string | null;
+                /**
+                 * Format: int64
+                 * @description In bytes.
+                 */
+                size?: number | null;
+                /** @description `waiting` (being fetched from Meta), `stored`, `failed`. */
+                status: string;
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
         Success_NewKeyView: {
             /** @description A new API key: the only time it is shown whole. */
             data: components["schemas"]["KeyView"] & {
@@ -1886,6 +4050,57 @@ export interface components {
             success: boolean;
         };
         /** @description A thing, and one sentence of what was done. */
+        Success_PairingCode: {
+            /** @description A code to type into the phone. */
+            data: {
+                /** @description Eight letters and digits, to be typed under Linked devices, Link with phone number. */
+                code: string;
+                /** @description The session. */
+                id: string;
+                /** @description For which phone. */
+                phoneNumber: string;
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
+        Success_QrPage: {
+            /** @description A session's QR code, for a page that shows it. */
+            data: {
+                /** @description What to do. */
+                advice: string;
+                /** @description Whether a new code is awaited: show this one greyed. */
+                expired: boolean;
+                expiresAt?: components["schemas"]["Time"] | null;
+                generatedAt?: components["schemas"]["Time"] | null;
+                /** @description The session. */
+                id: string;
+                /**
+                 * Format: int64
+                 * @description How soon to ask again, in milliseconds.
+                 */
+                pollAfterMs: number;
+                /** @description The picture as a `data:` URL; null: there is none, because the session is connected or not being linked. */
+                qr?: string | null;
+                /** @description Why, as a stable word. */
+                reason: string;
+                /** @description Why, in one sentence. */
+                sentence: string;
+                state: components["schemas"]["State"];
+                /**
+                 * Format: int64
+                 * @description Grows with every new code.
+                 */
+                version: number;
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
         Success_Queued: {
             /** @description A message on its way. */
             data: {
@@ -1895,6 +4110,155 @@ export interface components {
                 messageId: components["schemas"]["MessageId"];
                 /** @description `queued`. */
                 status: string;
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
+        Success_QueuedAll: {
+            /** @description Messages on their way. */
+            data: {
+                /** @description All of them, in order. */
+                deliveries: components["schemas"]["Queued"][];
+                /** @description The first one's delivery. */
+                id: components["schemas"]["DeliveryId"];
+                /** @description `queued`. */
+                status: string;
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
+        Success_Removed: {
+            /** @description What was put away. */
+            data: {
+                /** Format: int64 */
+                daysOld?: number | null;
+                deletedCount: number;
+                timestamp: components["schemas"]["Time"];
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
+        Success_Replayed: {
+            /** @description What came of it. */
+            data: {
+                /** @description The first of them. */
+                events: components["schemas"]["EventId"][];
+                /**
+                 * Format: int64
+                 * @description Events that fit.
+                 */
+                found: number;
+                /** @description `replay`, or `dry-run`. */
+                id: string;
+                nextAfter?: components["schemas"]["EventId"] | null;
+                /**
+                 * Format: int64
+                 * @description Those that are processed again now; those that wait anyway are left alone.
+                 */
+                replayed: number;
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
+        Success_Retried: {
+            /** @description What came of it. */
+            data: {
+                /**
+                 * Format: int64
+                 * @description Things that fit.
+                 */
+                found: number;
+                /** @description `dead`, `failed` or `unknown`. */
+                id: string;
+                /** @description There are more: call again. */
+                more: boolean;
+                /**
+                 * Format: int64
+                 * @description Those that are tried again now. The others: another turn of their conversation is being asked.
+                 */
+                retried: number;
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
+        Success_SecretView: {
+            /** @description An endpoint with its secret: the only time that it is shown. */
+            data: components["schemas"]["EndpointView"] & {
+                /** @description `whsec_` and base64. Keep it: it cannot be shown again. */
+                secret: string;
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
+        Success_SessionView: {
+            /** @description A session. */
+            data: {
+                /** @description What to do. */
+                advice: string;
+                /**
+                 * Format: int64
+                 * @description Days since it was linked.
+                 */
+                ageDays?: number | null;
+                /** @description Who answers; null: nobody. */
+                chatbotId?: string | null;
+                connectedAt?: components["schemas"]["Time"] | null;
+                createdAt: components["schemas"]["Time"];
+                /** @description The engine's own words. */
+                detail?: string | null;
+                disconnectedAt?: components["schemas"]["Time"] | null;
+                /** @description What runs it: `waha` or `sandbox`. */
+                engine: string;
+                /** @description `ses_12`: also its number wherever a `phoneNumberId` stands. */
+                id: string;
+                /** @description Whether it is meant where a call names none. */
+                isDefault: boolean;
+                linkedAt?: components["schemas"]["Time"] | null;
+                name: string;
+                pace: components["schemas"]["Pace"];
+                /** @description The linked number, digits. */
+                phone?: string | null;
+                /**
+                 * Format: int64
+                 * @description How soon to ask again, in milliseconds.
+                 */
+                pollAfterMs: number;
+                /** @description The name on its profile. */
+                pushName?: string | null;
+                qr?: components["schemas"]["QrView"] | null;
+                /** @description The picture's address, without sign-in, for five minutes from now; for those who may see it. */
+                qrUrl?: string | null;
+                queue: components["schemas"]["Queue"];
+                /** @description Why, as a stable word. */
+                reason: string;
+                /**
+                 * Format: int64
+                 * @description Tries to bring it back since it was last well.
+                 */
+                reconnects: number;
+                /** @description Why, in one sentence. */
+                sentence: string;
+                state: components["schemas"]["State"];
+                /** @description That it will soon have to be scanned again. */
+                warning?: string | null;
             };
             /** @description What was done. */
             message: string;
@@ -1945,6 +4309,32 @@ export interface components {
             success: boolean;
         };
         /** @description A thing, and one sentence of what was done. */
+        Success_Trial: {
+            /** @description How a trial went. */
+            data: {
+                /** @description What the customer would read, before formatting. */
+                answer?: string | null;
+                /** @description The same as a sentence. */
+                detail?: string | null;
+                /** Format: int64 */
+                durationMs: number;
+                /** @description Whether a person would take over after it. */
+                handOff: boolean;
+                /** @description The trial's own; the responder got it as `Idempotency-Key`. */
+                id: components["schemas"]["TurnId"];
+                /** @description Whether there is an answer that a customer could read. */
+                ok: boolean;
+                /** @description Why there is no answer, as a word. */
+                reason?: string | null;
+                request?: components["schemas"]["SeenRequest"] | null;
+                response?: components["schemas"]["SeenResponse"] | null;
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
         Success_UserView: {
             /** @description A person who may sign in, or was invited to. */
             data: {
@@ -1964,13 +4354,28 @@ export interface components {
             /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
             success: boolean;
         };
+        /** @description A thing, and one sentence of what was done. */
+        Success_Vec_Entry: {
+            data: {
+                clientId: string;
+                createdAt: components["schemas"]["Time"];
+                id: string;
+                isActive: boolean;
+                state: string;
+                updatedAt: components["schemas"]["Time"];
+            }[];
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
         /** @description What changes about a tenant. */
         TenantChange: {
             /** @description Merged by system: null removes a name. */
             externalIds?: {
                 [key: string]: string | null;
             } | null;
-            name?: string | null;
+            name?: string;
         };
         /** @description A tenant by name. */
         TenantName: {
@@ -1986,6 +4391,15 @@ export interface components {
             };
             id: string;
             name: string;
+        };
+        ThreadId: string;
+        /** @description A contact on one number. */
+        ThreadView: {
+            createdAt: components["schemas"]["Time"];
+            handedOverUntil?: components["schemas"]["Time"] | null;
+            id: components["schemas"]["ThreadId"];
+            optedOutAt?: components["schemas"]["Time"] | null;
+            phoneNumberId: string;
         };
         /**
          * Format: date-time
@@ -2005,6 +4419,25 @@ export interface components {
             /** @description By time. */
             stations: components["schemas"]["Station"][];
         };
+        /** @description How a trial went. */
+        Trial: {
+            /** @description What the customer would read, before formatting. */
+            answer?: string | null;
+            /** @description The same as a sentence. */
+            detail?: string | null;
+            /** Format: int64 */
+            durationMs: number;
+            /** @description Whether a person would take over after it. */
+            handOff: boolean;
+            /** @description The trial's own; the responder got it as `Idempotency-Key`. */
+            id: components["schemas"]["TurnId"];
+            /** @description Whether there is an answer that a customer could read. */
+            ok: boolean;
+            /** @description Why there is no answer, as a word. */
+            reason?: string | null;
+            request?: components["schemas"]["SeenRequest"] | null;
+            response?: components["schemas"]["SeenResponse"] | null;
+        };
         /** @description One try. */
         TryView: {
             /** Format: int64 */
@@ -2017,10 +4450,11 @@ export interface components {
             startedAt: components["schemas"]["Time"];
             wamid?: string | null;
         };
+        TurnId: string;
         /** @description What changes about a person. */
         UserChange: {
-            name?: string | null;
-            role?: components["schemas"]["Role"] | null;
+            name?: string;
+            role?: components["schemas"]["Role"];
         };
         /** @description A person who may sign in, or was invited to. */
         UserView: {
@@ -2040,12 +4474,6 @@ export interface components {
          * @enum {string}
          */
         Wanted: "active" | "inactive";
-        /** @description Words of a person. */
-        Words: {
-            /** @description At most 4,096 characters, sent as they are. Also taken as `text`. */
-            message: string;
-            text?: string | null;
-        };
     };
     responses: never;
     parameters: never;
@@ -2055,6 +4483,325 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    "tenant session_connect": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                tenant_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Connecting"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "tenant session_disconnect": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                tenant_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "tenant session_status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                tenant_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Status"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    alerts_list: {
+        parameters: {
+            query?: {
+                /** @description Things on a page, 1 to 200; 50 unless given. */
+                limit?: number;
+                /** @description `nextCursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing_AlertView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    analytics_chatbots: {
+        parameters: {
+            query?: {
+                /** @description Of one chatbot; all of them unless given. */
+                chatbotId?: string;
+                /** @description So many days back, today included: 1 to 366; 30 unless given. Days are those of UTC. */
+                days?: number;
+                /** @description `json` (unless given) or `csv`. */
+                format?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing_ChatbotFigures"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    analytics_per_day: {
+        parameters: {
+            query?: {
+                /** @description Of one chatbot; all of them unless given. */
+                chatbotId?: string;
+                /** @description So many days back, today included: 1 to 366; 30 unless given. Days are those of UTC. */
+                days?: number;
+                /** @description `json` (unless given) or `csv`. */
+                format?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing_DayFigures"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "api-keys_list": {
         parameters: {
             query?: {
@@ -2069,6 +4816,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2083,6 +4831,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2091,16 +4858,26 @@ export interface operations {
     "api-keys_create": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "name": "CRM",
+                 *       "role": "agent"
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewKey"];
             };
         };
         responses: {
+            /** @description Made */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -2115,6 +4892,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2131,6 +4927,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2145,6 +4942,82 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    audit_list: {
+        parameters: {
+            query?: {
+                /** @description Things on a page, 1 to 200; 50 unless given. */
+                limit?: number;
+                /** @description `nextCursor` of the page before. */
+                cursor?: string;
+                /** @description Of this actor alone. */
+                actor?: string;
+                /** @description Of this action alone. */
+                action?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing_AuditView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2164,6 +5037,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2178,6 +5052,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2186,16 +5079,33 @@ export interface operations {
     chatbots_create: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "apiKey": "key-at-the-responder",
+                 *       "fallbackText": "One moment, please.",
+                 *       "id": "shop",
+                 *       "name": "Shop",
+                 *       "responder": {
+                 *         "baseUrl": "https://answers.example.com",
+                 *         "kind": "response_api",
+                 *         "timeoutMs": 20000
+                 *       }
+                 *     }
+                 */
                 "application/json": components["schemas"]["ChatbotChange"];
             };
         };
         responses: {
+            /** @description Made */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -2210,6 +5120,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2226,6 +5155,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2240,6 +5170,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2256,6 +5205,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2270,6 +5220,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2284,12 +5253,19 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "coalesceMs": 0,
+                 *       "paused": false
+                 *     }
+                 */
                 "application/json": components["schemas"]["ChatbotChange"];
             };
         };
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2304,6 +5280,347 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    chatbots_try_out: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "message": "Where is my order?"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Question"];
+            };
+        };
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_Trial"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    contacts_list: {
+        parameters: {
+            query?: {
+                /** @description Things on a page, 1 to 200; 50 unless given. */
+                limit?: number;
+                /** @description `nextCursor` of the page before. */
+                cursor?: string;
+                /** @description Part of a name or of a phone number. */
+                q?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing_KnownContact"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    contacts_one: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_ContactWithNames"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    contacts_erase: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_ErasedView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    contacts_export: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_Export"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    contacts_timeline: {
+        parameters: {
+            query?: {
+                /** @description Things on a page, 1 to 200; 50 unless given. */
+                limit?: number;
+                /** @description `nextCursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing_MessageView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2318,6 +5635,10 @@ export interface operations {
                 cursor?: string;
                 /** @description Of this chatbot alone. */
                 chatbotId?: string;
+                /** @description `true`: those that a person has; `false`: those that the chatbot answers. */
+                handedOver?: string;
+                /** @description Part of what was said, of a phone number or of a name. */
+                q?: string;
             };
             header?: never;
             path?: never;
@@ -2325,6 +5646,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2339,6 +5661,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2355,6 +5696,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2369,6 +5711,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2377,7 +5738,10 @@ export interface operations {
     conversations_hand_back: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -2385,6 +5749,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2399,6 +5764,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2407,7 +5791,10 @@ export interface operations {
     conversations_hand_over: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -2415,6 +5802,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2429,6 +5817,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2450,6 +5857,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2464,6 +5872,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2472,18 +5899,27 @@ export interface operations {
     conversations_reply: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 id: string;
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
-                "application/json": components["schemas"]["Words"];
+                /**
+                 * @example {
+                 *       "message": "Ada here. How can I help?"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Outgoing"];
             };
         };
         responses: {
+            /** @description Taken; it is done soon */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -2498,6 +5934,147 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "dead-letters_list": {
+        parameters: {
+            query?: {
+                /** @description Things on a page, 1 to 200; 50 unless given. */
+                limit?: number;
+                /** @description `nextCursor` of the page before. */
+                cursor?: string;
+                /** @description `dead` (unless given), `failed` or `unknown`. */
+                status?: string;
+                /** @description For this reason alone, e.g. `window_closed`. */
+                reason?: string;
+                /** @description From here on: `2026-01-31`, or `2026-01-31T12:00:00Z`. */
+                since?: string;
+                /** @description Those before. */
+                until?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing_DeadLetterView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "dead-letters_retry": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "since": "2026-01-01",
+                 *       "status": "dead"
+                 *     }
+                 */
+                "application/json": components["schemas"]["RetryMany"];
+            };
+        };
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_Retried"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2519,6 +6096,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2533,6 +6111,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2549,6 +6146,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2563,6 +6161,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2579,6 +6196,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2593,6 +6211,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2601,18 +6238,27 @@ export interface operations {
     deliveries_retry: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 id: string;
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "confirm": true
+                 *     }
+                 */
                 "application/json": components["schemas"]["Retry"];
             };
         };
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2627,6 +6273,515 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "event-deliveries_list": {
+        parameters: {
+            query?: {
+                /** @description Things on a page, 1 to 200; 50 unless given. */
+                limit?: number;
+                /** @description `nextCursor` of the page before. */
+                cursor?: string;
+                /** @description Those for one endpoint. */
+                endpointId?: string;
+                /** @description Those in one status: `queued`, `delivered` or `dead`. */
+                status?: string;
+                /** @description Those of one type, e.g. `message.received`. */
+                type?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing_EventDeliveryView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "event-deliveries_one": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_EventDeliveryView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "event-deliveries_retry": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Taken; it is done soon */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_EventDeliveryView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "event-endpoints_list": {
+        parameters: {
+            query?: {
+                /** @description Things on a page, 1 to 200; 50 unless given. */
+                limit?: number;
+                /** @description `nextCursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing_EndpointView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "event-endpoints_create": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "types": [
+                 *         "message.received"
+                 *       ],
+                 *       "url": "https://crm.example.com/hooks"
+                 *     }
+                 */
+                "application/json": components["schemas"]["EndpointChange"];
+            };
+        };
+        responses: {
+            /** @description Made */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_SecretView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "event-endpoints_one": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_EndpointView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "event-endpoints_remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_EndpointView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "event-endpoints_change": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "disabled": true
+                 *     }
+                 */
+                "application/json": components["schemas"]["EndpointChange"];
+            };
+        };
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_EndpointView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "event-endpoints_rotate": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_SecretView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2648,6 +6803,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2662,6 +6818,89 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    events_replay_many: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "dryRun": true,
+                 *       "since": "2026-01-01T00:00:00Z",
+                 *       "states": [
+                 *         "unroutable"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["ReplayMany"];
+            };
+        };
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_Replayed"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2678,6 +6917,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2692,6 +6932,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2700,7 +6959,10 @@ export interface operations {
     events_replay: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -2708,6 +6970,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2722,6 +6985,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2730,16 +7012,26 @@ export interface operations {
     setup_accept: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "password": "correct horse battery",
+                 *       "token": "what stands behind the # of the link"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Acceptance"];
             };
         };
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2754,6 +7046,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2768,6 +7079,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2782,6 +7094,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2790,16 +7121,26 @@ export interface operations {
     "sign-in_change_password": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "currentPassword": "correct horse battery",
+                 *       "password": "another good one"
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewPassword"];
             };
         };
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2814,6 +7155,138 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    media_upload: {
+        parameters: {
+            query?: {
+                /** @description Only with a raw body; a form says it itself. */
+                filename?: string;
+            };
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": number[];
+            };
+        };
+        responses: {
+            /** @description Made */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_MediaView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    media_one: {
+        parameters: {
+            query?: {
+                /** @description Unix milliseconds. */
+                expires?: number;
+                /** @description From the link, as it is. */
+                signature?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2828,6 +7301,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2842,6 +7316,795 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sessions_by_link: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": string;
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sessions_list: {
+        parameters: {
+            query?: {
+                /** @description Things on a page, 1 to 200; 50 unless given. */
+                limit?: number;
+                /** @description `nextCursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing_SessionView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sessions_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "front-desk",
+                 *       "pace": {
+                 *         "dailyCap": 100,
+                 *         "quietFrom": "21:00",
+                 *         "quietUntil": "08:00",
+                 *         "utcOffsetMinutes": 240
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewSession"];
+            };
+        };
+        responses: {
+            /** @description Made */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_SessionView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sessions_one: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_SessionView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sessions_remove: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_SessionView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sessions_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "pace": {
+                 *         "newContactsCap": 10
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["SessionChange"];
+            };
+        };
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_SessionView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sessions_events: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["SessionView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sessions_logout: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_SessionView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sessions_send: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "message": "Your order is on its way.",
+                 *       "to": "+15551234567"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Letter"];
+            };
+        };
+        responses: {
+            /** @description Taken; it is done soon */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_QueuedAll"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sessions_pairing_code: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "phoneNumber": "+15551234567"
+                 *     }
+                 */
+                "application/json": components["schemas"]["PairingPhone"];
+            };
+        };
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_PairingCode"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sessions_qr: {
+        parameters: {
+            query?: {
+                /** @description `png`, `svg`, `dataurl`, `raw` (the text inside) or `json`; by the Accept header unless given. */
+                format?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_QrPage"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sessions_restart: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_SessionView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sessions_start: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_SessionView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sessions_stop: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_SessionView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2856,6 +8119,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2870,6 +8134,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2878,16 +8161,28 @@ export interface operations {
     setup_set_up: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "email": "ada@example.com",
+                 *       "name": "Ada",
+                 *       "password": "correct horse battery",
+                 *       "token": "what stands behind the # of the set-up link"
+                 *     }
+                 */
                 "application/json": components["schemas"]["FirstPerson"];
             };
         };
         responses: {
+            /** @description Made */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -2902,6 +8197,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2910,16 +8224,26 @@ export interface operations {
     "sign-in_sign_in": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "email": "ada@example.com",
+                 *       "password": "correct horse battery"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Credentials"];
             };
         };
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2934,6 +8258,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2942,16 +8285,25 @@ export interface operations {
     "sign-in_sign_out": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "everywhere": false
+                 *     }
+                 */
                 "application/json": components["schemas"]["SignOut"];
             };
         };
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2966,6 +8318,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -2985,6 +8356,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2999,6 +8371,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3007,16 +8398,29 @@ export interface operations {
     tenants_create: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "externalIds": {
+                 *         "crm": "77"
+                 *       },
+                 *       "id": "acme",
+                 *       "name": "Acme"
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewTenant"];
             };
         };
         responses: {
+            /** @description Made */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -3031,6 +8435,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3047,6 +8470,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3061,6 +8485,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3075,12 +8518,21 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "externalIds": {
+                 *         "crm": null
+                 *       },
+                 *       "name": "Acme Ltd"
+                 *     }
+                 */
                 "application/json": components["schemas"]["TenantChange"];
             };
         };
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3095,6 +8547,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3111,6 +8582,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3125,6 +8597,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3146,6 +8637,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3160,6 +8652,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3168,16 +8679,27 @@ export interface operations {
     users_invite: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "email": "bob@example.com",
+                 *       "name": "Bob",
+                 *       "role": "agent"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Invitation"];
             };
         };
         responses: {
+            /** @description Made */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -3192,6 +8714,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3208,6 +8749,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3222,6 +8764,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3238,6 +8799,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3252,6 +8814,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3266,12 +8847,18 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "role": "admin"
+                 *     }
+                 */
                 "application/json": components["schemas"]["UserChange"];
             };
         };
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3286,6 +8873,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3294,7 +8900,10 @@ export interface operations {
     users_link: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -3302,6 +8911,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3316,6 +8926,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3335,6 +8964,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3349,6 +8979,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3357,16 +9006,30 @@ export interface operations {
     integrations_create: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "accessToken": "EAAG-a-token-of-a-system-user",
+                 *       "businessAccountId": "100000000000001",
+                 *       "chatbotId": "shop",
+                 *       "phoneNumberId": "123456789",
+                 *       "verifyToken": "a-token-of-your-own",
+                 *       "webhookUrl": "https://switchboard.example.com/webhook"
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewIntegration"];
             };
         };
         responses: {
+            /** @description Made */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -3381,6 +9044,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3393,6 +9075,11 @@ export interface operations {
                 chatbotId: string;
                 /** @description Its number, where several serve the chatbot. */
                 phoneNumberId?: string;
+                /**
+                 * @description Whether Meta is told to send this business's webhooks here no longer, unless another of our numbers needs them.
+                 *     False unless given.
+                 */
+                unsubscribe?: boolean;
             };
             header?: never;
             path?: never;
@@ -3400,6 +9087,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3414,6 +9102,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3431,12 +9138,18 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "status": "inactive"
+                 *     }
+                 */
                 "application/json": components["schemas"]["IntegrationChange"];
             };
         };
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3451,6 +9164,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3467,6 +9199,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3481,6 +9214,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3488,7 +9240,13 @@ export interface operations {
     };
     integrations_remove_one: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description Whether Meta is told to send this business's webhooks here no longer, unless another of our numbers needs them.
+                 *     False unless given.
+                 */
+                unsubscribe?: boolean;
+            };
             header?: never;
             path: {
                 id: string;
@@ -3497,6 +9255,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3511,6 +9270,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3525,12 +9303,18 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "accessToken": "EAAG-a-newer-token"
+                 *     }
+                 */
                 "application/json": components["schemas"]["IntegrationChange"];
             };
         };
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3545,6 +9329,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3553,7 +9356,10 @@ export interface operations {
     integrations_check: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -3561,6 +9367,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3575,6 +9382,87 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    integrations_register: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "pin": "123456"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Registration"];
+            };
+        };
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_IntegrationView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3583,18 +9471,27 @@ export interface operations {
     integrations_subscribe: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 id: string;
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "override": true
+                 *     }
+                 */
                 "application/json": components["schemas"]["Subscribe"];
             };
         };
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3609,6 +9506,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3628,6 +9544,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3642,6 +9559,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3655,16 +9591,26 @@ export interface operations {
                 /** @description Its number, where several serve it. */
                 phoneNumberId?: string;
             };
-            header?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "message": "Your order is on its way.",
+                 *       "to": "+15551234567"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Outgoing"];
             };
         };
         responses: {
+            /** @description Taken; it is done soon */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -3679,6 +9625,667 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    integrations_sign_up: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "businessAccountId": "100000000000001",
+                 *       "chatbotId": "shop",
+                 *       "code": "what-the-pop-up-gave",
+                 *       "phoneNumberId": "123456789"
+                 *     }
+                 */
+                "application/json": components["schemas"]["SignUp"];
+            };
+        };
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_IntegrationView"];
+                };
+            };
+            /** @description Made */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_IntegrationView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "single session_clean_old": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "daysOld": 30
+                 *     }
+                 */
+                "application/json": components["schemas"]["Old"];
+            };
+        };
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_Removed"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "single session_clean_files": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_Removed"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "single session_connect": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Begun"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "single session_disconnect": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Begun"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "single session_qr": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_Code64"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "single session_reconnect": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_Data"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "single session_send_single": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "message": "Your order is on its way.",
+                 *       "number": "15551234567"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Letter"];
+            };
+        };
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SentOne"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "single session_info": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_Info"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "single session_sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_Vec_Entry"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "single session_status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Status"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "tenant session_connect_short": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                tenant_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Connecting"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3693,6 +10300,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3707,6 +10315,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3721,6 +10348,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3735,6 +10363,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3764,6 +10411,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
@@ -3778,6 +10444,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Done, or found */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3786,6 +10453,7 @@ export interface operations {
                     "application/json": components["schemas"]["Readiness"];
                 };
             };
+            /** @description Not now */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3800,6 +10468,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };

@@ -12,6 +12,13 @@ export type ApiKey = Schemas['KeyView'];
 export type Trace = Schemas['Trace'];
 export type EventView = Schemas['EventView'];
 export type NumberHealth = Schemas['NumberHealth'];
+export type User = Schemas['UserView'];
+export type Endpoint = Schemas['EndpointView'];
+export type Contact = Schemas['KnownContact'];
+export type Media = Schemas['MediaView'];
+export type Trial = Schemas['Trial'];
+export type Day = Schemas['DayFigures'];
+export type ChatbotFigures = Schemas['ChatbotFigures'];
 export type Role = 'viewer' | 'agent' | 'admin' | 'owner';
 
 /** Whoever is signed in. */

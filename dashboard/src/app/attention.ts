@@ -7,7 +7,7 @@ export const TROUBLE = ['failed', 'dead', 'unknown'] as const;
 
 export const openFailures = queryOptions({
   queryKey: ['deliveries', 'open'],
-  refetchInterval: 30_000,
+  refetchInterval: 10_000,
   queryFn: async ({ signal }) => {
     const pages = await Promise.all(
       TROUBLE.map((status) => api('get', '/api/v1/deliveries', { query: { status, limit: 100 }, signal })),

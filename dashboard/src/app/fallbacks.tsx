@@ -13,13 +13,13 @@ export function Broken({ error, reset }: ErrorComponentProps) {
     reset();
     void router.invalidate();
   };
-  return <Center mih="60vh" p="lg"><ErrorNote error={error} onRetry={again} /></Center>;
+  return <Center component="main" mih="60vh" p="lg"><ErrorNote error={error} onRetry={again} /></Center>;
 }
 
 export function Missing() {
   const { t } = useSpeech();
   return (
-    <Center mih="60vh" p="lg">
+    <Center component="main" mih="60vh" p="lg">
       <Stack align="center" gap="xs">
         <Title order={1}>{t('missing.title')}</Title>
         <Text c="dimmed">{t('missing.text')}</Text>

@@ -83,6 +83,25 @@ const trace = createRoute({
   getParentRoute: () => at, path: '/trace', validateSearch: words('wamid'),
   component: lazyRouteComponent(() => import('../pages/trace'), 'Trace'),
 });
+const contacts = createRoute({
+  getParentRoute: () => at, path: '/contacts', validateSearch: words('q'),
+  component: lazyRouteComponent(() => import('../pages/contacts'), 'Contacts'),
+});
+const contact = createRoute({
+  getParentRoute: () => at, path: '/contacts/$id', component: lazyRouteComponent(() => import('../pages/contacts/one'), 'OneContact'),
+});
+const connect = createRoute({
+  getParentRoute: () => at, path: '/whatsapp-connect', validateSearch: words('session'),
+  component: lazyRouteComponent(() => import('../pages/sessions'), 'WhatsappConnect'),
+});
+const analytics = createRoute({
+  getParentRoute: () => at, path: '/analytics', validateSearch: words('days', 'chatbot'),
+  component: lazyRouteComponent(() => import('../pages/analytics'), 'Analytics'),
+});
+const team = createRoute({ getParentRoute: () => at, path: '/team', component: lazyRouteComponent(() => import('../pages/team'), 'Team') });
+const audit = createRoute({ getParentRoute: () => at, path: '/audit', component: lazyRouteComponent(() => import('../pages/audit'), 'Audit') });
+const webhooks = createRoute({ getParentRoute: () => at, path: '/webhooks', component: lazyRouteComponent(() => import('../pages/webhooks'), 'Webhooks') });
+const tenants = createRoute({ getParentRoute: () => at, path: '/tenants', component: lazyRouteComponent(() => import('../pages/tenants'), 'Tenants') });
 const keys = createRoute({ getParentRoute: () => at, path: '/api-keys', component: lazyRouteComponent(() => import('../pages/api-keys'), 'ApiKeys') });
 const settings = createRoute({ getParentRoute: () => at, path: '/settings', component: lazyRouteComponent(() => import('../pages/settings'), 'Settings') });
 
@@ -91,7 +110,7 @@ export const router = createRouter({
     login, setup, invite,
     app.addChildren([
       home, conversations.addChildren([noThread, thread]), failures, numbers, onboarding, number, chatbots, chatbot,
-      trace, keys, settings,
+      trace, contacts, contact, connect, analytics, team, audit, webhooks, tenants, keys, settings,
     ]),
   ]),
   defaultPreload: 'intent',

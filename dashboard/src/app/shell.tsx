@@ -2,8 +2,9 @@
 import { ActionIcon, Anchor, AppShell, Badge, Box, Burger, Group, Menu, NavLink, ScrollArea, Select, Text, UnstyledButton, useMantineColorScheme } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import {
-  IconAlertTriangle, IconDeviceMobile, IconHome, IconKey, IconLanguage, IconLogout, IconMessages, IconMoon,
-  IconPhone, IconRobot, IconRoute, IconSettings, IconSun, IconUser,
+  IconAddressBook, IconAlertTriangle, IconBuilding, IconChartBar, IconDeviceMobile, IconHistory, IconHome, IconKey, IconLanguage,
+  IconLogout, IconMessages, IconMoon, IconPhone, IconQrcode, IconRobot, IconRoute, IconSettings, IconSun, IconUser, IconUsers,
+  IconWebhook,
 } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, Outlet, useMatchRoute, useNavigate } from '@tanstack/react-router';
@@ -18,18 +19,25 @@ import { RetryProvider } from '../pages/failures/retry';
 import { chooseTenant, chosenTenant, useMay, useMe } from './session';
 
 type Icon = typeof IconHome;
-interface Place { to: string; word: Key; icon: Icon; needs?: 'agent' | 'admin' | 'owner' }
+interface Place { to: string; word: Key; icon: Icon; needs?: 'admin' | 'platform' }
 
 const PLACES: (Place | null)[] = [
   { to: '/', word: 'nav.home', icon: IconHome },
   { to: '/conversations', word: 'nav.conversations', icon: IconMessages },
   { to: '/failures', word: 'nav.failures', icon: IconAlertTriangle },
+  { to: '/contacts', word: 'nav.contacts', icon: IconAddressBook },
+  { to: '/analytics', word: 'nav.analytics', icon: IconChartBar },
   { to: '/trace', word: 'nav.trace', icon: IconRoute },
   null,
   { to: '/numbers', word: 'nav.numbers', icon: IconPhone },
+  { to: '/whatsapp-connect', word: 'nav.connect', icon: IconQrcode },
   { to: '/chatbots', word: 'nav.chatbots', icon: IconRobot },
   null,
+  { to: '/tenants', word: 'nav.tenants', icon: IconBuilding, needs: 'platform' },
+  { to: '/team', word: 'nav.team', icon: IconUsers, needs: 'admin' },
   { to: '/api-keys', word: 'nav.apiKeys', icon: IconKey, needs: 'admin' },
+  { to: '/webhooks', word: 'nav.webhooks', icon: IconWebhook, needs: 'admin' },
+  { to: '/audit', word: 'nav.audit', icon: IconHistory, needs: 'admin' },
   { to: '/settings', word: 'nav.settings', icon: IconSettings },
 ];
 
@@ -37,7 +45,7 @@ function Navigation({ onGo }: { onGo: () => void }) {
   const { t } = useSpeech();
   const isAt = useMatchRoute();
   const failures = useQuery(openFailures).data ?? 0;
-  const may = { agent: useMay('agent'), admin: useMay('admin'), owner: useMay('owner') };
+  const may = { admin: useMay('admin'), platform: useMe().platform };
   const sandbox = useQuery({
     queryKey: ['sandbox'], staleTime: Infinity, retry: false,
     queryFn: async () => (await fetch('/sandbox/api/numbers')).ok,
@@ -85,7 +93,7 @@ function TenantChoice() {
   if (!me.platform || me.tenants.length < 2) return null;
   return (
     <Select
-      aria-label={t('tenant.choose')} size="xs" w={{ base: 120, xs: 180 }} searchable allowDeselect={false} checkIconPosition="right"
+      aria-label={t('tenant.choose')} size="xs" w={{ base: 150, xs: 190 }} searchable allowDeselect={false} checkIconPosition="right"
       data={me.tenants.map((tenant) => ({ value: tenant.id, label: tenant.name }))} value={chosen} onChange={choose}
     />
   );
@@ -154,8 +162,8 @@ export function Shell() {
       <AppShell.Header className="head">
         <Group h="100%" px="md" gap="sm" wrap="nowrap">
           <Burger opened={open} onClick={toggle} hiddenFrom="sm" size="sm" aria-label={t('nav.menu')} aria-expanded={open} />
-          <UnstyledButton component={Link} to="/" className="brand">
-            <span aria-hidden className="mark" /> Switchboard
+          <UnstyledButton component={Link} to="/" className="brand" aria-label="Switchboard">
+            <span aria-hidden className="mark" /> <b>Switchboard</b>
           </UnstyledButton>
           <Box flex={1} />
           <TenantChoice />

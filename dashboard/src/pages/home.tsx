@@ -11,6 +11,7 @@ import { useSpeech } from '../i18n';
 import { Ago, Page, Phone, State, useReason } from '../ui/common';
 import { LinkButton } from '../ui/links';
 import { Empty, Loaded } from '../ui/states';
+import { Alerts } from './alerts';
 import { Days } from './analytics/days';
 
 /** What is shown of a number: its state, and loudest what went wrong. */
@@ -98,6 +99,7 @@ export function Home() {
               <Tile label={t('home.waiting')} value={number(sum((one) => one.waiting))} />
               <Tile label={t('home.wrong')} value={number(wrong)} to="/failures" bad={wrong > 0} />
             </SimpleGrid>
+            <Alerts everybody={everybody} />
             {!everybody && <Days />}
             <Box>
               <Title order={2} mb="xs">{t('nav.numbers')}</Title>

@@ -49,6 +49,7 @@ export function Trace() {
   const [typed, setTyped] = useState(wamid ?? '');
   const query = useQuery({
     queryKey: ['trace', wamid],
+    refetchInterval: 4000,
     enabled: wamid !== undefined,
     queryFn: async ({ signal }) => (await api('get', '/api/v1/trace/{wamid}', { params: { wamid: wamid ?? '' }, signal })).data,
   });

@@ -13,7 +13,7 @@ export function Page({ title, text, actions, children, wide = false }: {
     <Box className="page" {...(wide ? { maw: 'none' } : {})}>
       <Group justify="space-between" align="flex-start" mb="md" gap="sm">
         <Box>
-          <Title order={1}>{title}</Title>
+          <Title order={1}><bdi>{title}</bdi></Title>
           {text !== undefined && <Text c="dimmed" size="sm" mt={2} maw={680}>{text}</Text>}
         </Box>
         {actions !== undefined && <Group gap="xs">{actions}</Group>}

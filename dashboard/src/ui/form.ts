@@ -15,6 +15,8 @@ export interface Form<T> {
   submit: (action: () => Promise<void>) => Promise<boolean>;
 }
 
+const sentence = (words: string | undefined) => words && words.charAt(0).toUpperCase() + words.slice(1);
+
 export function useForm<T extends object>(initial: T, shown: readonly string[] = Object.keys(initial)): Form<T> {
   const [values, setValues] = useState(initial);
   const [problem, setProblem] = useState<unknown>(null);
@@ -33,7 +35,7 @@ export function useForm<T extends object>(initial: T, shown: readonly string[] =
       setValues(values);
       setProblem(null);
     },
-    error: (name) => (touched.has(name) ? undefined : errors.find(({ field }) => field === name)?.message),
+    error: (name) => (touched.has(name) ? undefined : sentence(errors.find(({ field }) => field === name)?.message)),
     async submit(action) {
       if (busy) return false;
       setBusy(true);
@@ -44,6 +46,8 @@ export function useForm<T extends object>(initial: T, shown: readonly string[] =
         return true;
       } catch (error) {
         setProblem(error);
+        // To whatever is wrong first: by keyboard and by ear it is not seen.
+        setTimeout(() => document.querySelector<HTMLElement>('form [aria-invalid=true]')?.focus(), 50);
         return false;
       } finally {
         setBusy(false);

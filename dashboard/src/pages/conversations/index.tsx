@@ -2,10 +2,10 @@
 import { Badge, Button, CloseButton, Group, SegmentedControl, Select, Stack, Text, TextInput, VisuallyHidden } from '@mantine/core';
 import { useDebouncedCallback } from '@mantine/hooks';
 import { IconSearch } from '@tabler/icons-react';
-import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
+import { keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { Link, Outlet, useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import { useEffect, useState } from 'react';
-import { call } from '../../api/client';
+import { api } from '../../api/client';
 import type { Conversation } from '../../api/types';
 import { useSpeech } from '../../i18n';
 import { Ago, Phone } from '../../ui/common';
@@ -15,18 +15,17 @@ import { chatbotsQuery } from '../chatbots/data';
 import { nameOf } from './name';
 
 type Search = { q?: string; chatbot?: string; show?: string };
-interface Pages { data: Conversation[]; nextCursor: string | null }
 
 function useConversations({ q, chatbot, show }: Search) {
   return useInfiniteQuery({
     queryKey: ['conversations', q ?? '', chatbot ?? '', show ?? ''],
     initialPageParam: '',
     queryFn: ({ pageParam, signal }) =>
-      call('get', '/api/v1/conversations', {
-        query: { q, chatbotId: chatbot, handedOver: show === 'people' ? true : undefined, cursor: pageParam, limit: 40 }, signal,
-      }) as Promise<Pages>,
+      api('get', '/api/v1/conversations', {
+        query: { q: q ?? '', chatbotId: chatbot ?? '', handedOver: show === 'people' ? 'true' : '', cursor: pageParam, limit: 40 }, signal,
+      }),
     getNextPageParam: (page) => page.nextCursor,
-    placeholderData: (before) => before,
+    placeholderData: keepPreviousData,
   });
 }
 
@@ -65,8 +64,8 @@ export function Conversations() {
   const filtered = Boolean(search.q ?? search.chatbot ?? search.show);
   return (
     <div className="inbox" data-open={open !== undefined}>
+      <VisuallyHidden><h1>{t('nav.conversations')}</h1></VisuallyHidden>
       <section className="inbox-list" aria-label={t('nav.conversations')}>
-        <VisuallyHidden><h1>{t('nav.conversations')}</h1></VisuallyHidden>
         <Stack gap="xs" p="sm">
           <TextInput
             type="search" aria-label={t('inbox.search')} placeholder={t('inbox.search')} leftSection={<IconSearch size={16} />} value={typed}

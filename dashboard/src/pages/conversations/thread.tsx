@@ -17,17 +17,6 @@ import { Composer } from './composer';
 import { nameOf } from './name';
 import { settle, useOutgoing } from './outgoing';
 
-/** How long a customer's last word allows free-form answers, in milliseconds. */
-const WINDOW = 86_400_000;
-
-/** Until when free-form answers are taken; null: not any more. */
-function useWindow(conversation: Conversation | undefined, messages: Message[]): number | null {
-  const told = (conversation as { windowUntil?: string | null } | undefined)?.windowUntil;
-  if (told !== undefined) return told === null ? null : Date.parse(told);
-  const last = messages.find((message) => message.direction === 'in');
-  return last ? Date.parse(last.sentAt) + WINDOW : null;
-}
-
 function Countdown({ until }: { until: number | null }) {
   const { t, number } = useSpeech();
   const now = useNow(1000);
@@ -142,7 +131,8 @@ function Open({ id }: { id: string }) {
   });
   const messages = query.data?.pages.flatMap((page) => page.data) ?? [];
   const mine = useOutgoing(id);
-  const until = useWindow(conversation.data, messages);
+  const windowUntil = conversation.data?.windowUntil;
+  const until = windowUntil ? Date.parse(windowUntil) : null;
   const closed = useIsPast(until);
   const stick = useStick(messages[0]?.id, mine.length);
   useEffect(() => settle(new Set(messages.map((message) => message.id))));

@@ -4,7 +4,7 @@ import { notifications } from '@mantine/notifications';
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { api } from '../../api/client';
-import { useMay } from '../../app/session';
+import { useMay, useMe } from '../../app/session';
 import { useSpeech } from '../../i18n';
 import { Ago, State, useReason } from '../../ui/common';
 import { ErrorNote, useSentence } from '../../ui/error-note';
@@ -17,16 +17,18 @@ export function Incoming() {
   const reason = useReason();
   const sentence = useSentence();
   const may = useMay('admin');
+  // What reached nobody's number belongs to no client: the platform's people look after it.
+  const everybody = useMe().platform;
   const client = useQueryClient();
   const [state, setState] = useState<string>('unroutable');
   const [open, setOpen] = useState<string | null>(null);
   const query = useInfiniteQuery({
     queryKey: ['events', state], initialPageParam: '',
-    queryFn: ({ pageParam, signal }) => api('get', '/api/v1/events', { query: { state, cursor: pageParam, limit: 50 }, signal }),
+    queryFn: ({ pageParam, signal }) => api('get', '/api/v1/events', { query: { state, cursor: pageParam, limit: 50 }, signal, everybody }),
     getNextPageParam: (page) => page.nextCursor,
   });
   const replay = useMutation({
-    mutationFn: (id: string) => api('post', '/api/v1/events/{id}/replay', { params: { id } }),
+    mutationFn: (id: string) => api('post', '/api/v1/events/{id}/replay', { params: { id }, everybody }),
     onSuccess: () => {
       notifications.show({ color: 'brand', message: t('events.replayed') });
       void client.invalidateQueries({ queryKey: ['events'] });
@@ -66,15 +68,15 @@ export function Incoming() {
         </Box>
       )}
       {query.hasNextPage && <Button variant="subtle" fullWidth mt="sm" loading={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>{t('action.more')}</Button>}
-      <Modal opened={open !== null} onClose={() => setOpen(null)} size="lg" title={t('events.body')}>{open !== null && <Raw id={open} />}</Modal>
+      <Modal opened={open !== null} onClose={() => setOpen(null)} size="lg" title={t('events.body')}>{open !== null && <Raw id={open} everybody={everybody} />}</Modal>
     </>
   );
 }
 
-function Raw({ id }: { id: string }) {
+function Raw({ id, everybody }: { id: string; everybody: boolean }) {
   const query = useQuery({
     queryKey: ['events', 'one', id],
-    queryFn: async ({ signal }) => (await api('get', '/api/v1/events/{id}', { params: { id }, signal })).data,
+    queryFn: async ({ signal }) => (await api('get', '/api/v1/events/{id}', { params: { id }, signal, everybody })).data,
   });
   return <Loaded query={query}>{(event) => <pre className="raw" tabIndex={0}>{typeof event.raw === 'string' ? event.raw : JSON.stringify(event.raw, null, 2)}</pre>}</Loaded>;
 }

@@ -22,6 +22,7 @@ const PAGE = 200;
 function useFailures() {
   return useInfiniteQuery({
     queryKey: ['deliveries', 'trouble'],
+    refetchInterval: 5000,
     initialPageParam: Object.fromEntries(TROUBLE.map((status) => [status, ''])) as Record<string, string | null>,
     queryFn: async ({ pageParam, signal }) => {
       const pages = await Promise.all(TROUBLE.map(async (status) => {

@@ -31,7 +31,7 @@ function Row({ number }: { number: Integration }) {
 export function Numbers() {
   const { t } = useSpeech();
   const may = useMay('admin');
-  const query = useQuery(numbersQuery);
+  const query = useQuery({ ...numbersQuery, refetchInterval: 10_000 });
   const connect = <Button component={Link} to="/numbers/new" leftSection={<IconPhonePlus size={17} />}>{t('numbers.connect')}</Button>;
   const link = <Button component={Link} to="/whatsapp-connect" variant="default" leftSection={<IconBrandWhatsapp size={17} />}>{t('numbers.link')}</Button>;
   return (

@@ -8,7 +8,7 @@ import { api } from '../../api/client';
 import type { Integration } from '../../api/types';
 import { useMay } from '../../app/session';
 import { useSpeech } from '../../i18n';
-import { Ago, Copyable, Page, Phone, State, useReason } from '../../ui/common';
+import { Ago, Copyable, Page, State, useReason } from '../../ui/common';
 import { ErrorNote, useSentence } from '../../ui/error-note';
 import { useForm } from '../../ui/form';
 import { Empty, Loaded } from '../../ui/states';
@@ -137,7 +137,7 @@ function Remove({ number }: { number: Integration }) {
 export function OneNumber() {
   const { t } = useSpeech();
   const { id } = useParams({ from: '/app/numbers/$id' });
-  const query = useQuery(numberQuery(id));
+  const query = useQuery({ ...numberQuery(id), refetchInterval: 5000 });
   const may = useMay('admin');
   const mayWrite = useMay('agent');
   return (
@@ -146,7 +146,7 @@ export function OneNumber() {
       : (
         <Page title={number.displayPhoneNumber ?? number.phoneNumberId}>
           <Text size="sm" c="dimmed" mt={-12} mb="md">
-            <Phone of={number.phoneNumberId} /> · <Anchor component={Link} to={`/chatbots/${number.chatbotId}`} size="sm"><bdi>{number.chatbotId}</bdi></Anchor>
+            {t('number.id')} <span className="ltr tabular">{number.phoneNumberId}</span> · <Anchor component={Link} to={`/chatbots/${number.chatbotId}`} size="sm"><bdi>{number.chatbotId}</bdi></Anchor>
           </Text>
           <SimpleGrid cols={{ base: 1, md: 2 }} spacing="md">
             <Stack><Status number={number} may={may} />{mayWrite && <TestMessage chatbotId={number.chatbotId} phoneNumberId={number.phoneNumberId} />}</Stack>

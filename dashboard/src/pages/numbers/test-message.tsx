@@ -10,7 +10,7 @@ import { Ago, State, useReason } from '../../ui/common';
 import { ErrorNote } from '../../ui/error-note';
 import { useForm } from '../../ui/form';
 
-function Fate({ id }: { id: string }) {
+export function Fate({ id }: { id: string }) {
   const { t } = useSpeech();
   const reason = useReason();
   const delivery = useQuery({

@@ -1,1 +1,0 @@
-import{Ct as e,gn as t,sn as n,yn as r}from"./vendor-B79deanJ.js";var i=r(),a=n(n=>{let r=t([`Input`,`InputWrapper`,`TextInput`],null,n);return(0,i.jsx)(e,{component:`input`,...r,__staticSelector:`TextInput`})});a.classes=e.classes,a.displayName=`@mantine/core/TextInput`;export{a as t};

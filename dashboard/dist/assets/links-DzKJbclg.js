@@ -1,1 +1,0 @@
-import{E as e,bt as t,ct as n,yn as r}from"./vendor-B79deanJ.js";var i=r(),a=e(e=>(0,i.jsx)(t,{...e})),o=e(e=>(0,i.jsx)(n,{component:`a`,...e}));export{o as n,a as t};

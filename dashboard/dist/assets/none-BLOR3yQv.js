@@ -1,1 +1,0 @@
-import{l as e,st as t,yn as n}from"./vendor-B79deanJ.js";import{l as r,m as i}from"./index-DLzels91.js";var a=n();function o(){let{t:n}=i();return(0,a.jsx)(t,{h:`100%`,children:(0,a.jsx)(r,{icon:(0,a.jsx)(e,{size:40,stroke:1.2}),title:n(`inbox.choose`),text:n(`inbox.chooseText`)})})}export{o as NoThread};
