@@ -1,0 +1,59 @@
+// Every page, in every language, look and width: nothing overflows, axe finds nothing, nothing is blank.
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { axeFinds, browser, demo, open, overflow, pause, signIn, until } from './harness.mjs';
+
+const PAGES = [
+  '/', '/conversations', '/conversations/FIRST', '/failures', '/failures?show=in', '/contacts', '/analytics', '/trace', '/numbers', '/numbers/new',
+  '/numbers/acc_1', '/whatsapp-connect', '/chatbots', '/chatbots/ecommerce-chatbot-id', '/tenants', '/team', '/api-keys', '/webhooks', '/audit',
+  '/settings', '/settings/nothing',
+];
+/** A language, a look and a width, so that each is met by every page at least once. */
+const LOOKS = [
+  { locale: 'en', colorScheme: 'light', width: 1440 }, { locale: 'es', colorScheme: 'dark', width: 768 }, { locale: 'fa', colorScheme: 'light', width: 360 },
+  { locale: 'fa', colorScheme: 'dark', width: 1440 }, { locale: 'en', colorScheme: 'dark', width: 360 },
+];
+/** With SCREENSHOTS=<folder>, pictures are kept. */
+const shots = process.env.SCREENSHOTS;
+
+let server;
+let chrome;
+let first;
+before(async () => {
+  [server, chrome] = await Promise.all([demo(), browser()]);
+  for (const [n, name] of ['Rosa Prieto', 'علی رضایی', 'Tom Becker'].entries()) {
+    server.simulate('message', '--from', `1555010001${n}`, '--name', name, '--text', 'Hello, when will my order arrive? It should have been here on Tuesday.');
+  }
+  const rows = await until(() => server.api('GET', 'conversations'), (rows) => rows.length === 3);
+  first = rows[0].id;
+  if (shots) mkdirSync(shots, { recursive: true });
+});
+after(async () => { await chrome?.close(); await server?.stop(); });
+
+for (const { locale, colorScheme, width } of LOOKS) {
+  test(`${locale}, ${colorScheme}, ${width} px`, async () => {
+    const page = await open(chrome, { locale, colorScheme, viewport: { width, height: width < 500 ? 760 : 900 } });
+    const problems = [];
+    const look = async (name) => {
+      for (const finding of await axeFinds(page)) problems.push(`${name}: ${finding}`);
+      const wider = await overflow(page);
+      if (wider > 0) problems.push(`${name}: ${wider} px too wide`);
+      if ((await page.locator('body').innerText()).trim().length < 20) problems.push(`${name}: blank`);
+      if (shots) await page.screenshot({ path: `${shots}/${name.replace(/\W+/g, '-').replace(/^-|-$/g, '') || 'home'}.${locale}.${colorScheme}.${width}.png` });
+    };
+    await page.goto(`${server.url}/login`);
+    await page.locator('input[type=email]').waitFor();
+    await look('/login');
+    await signIn(page, server);
+    for (const path of PAGES) {
+      await page.goto(server.url + path.replace('FIRST', first));
+      await page.locator('h1').first().waitFor({ state: 'attached' });
+      await pause(700);
+      await look(path);
+    }
+    assert.deepEqual(problems, []);
+    assert.deepEqual(page.wrong, []);
+    await page.context().close();
+  });
+}
