@@ -9,6 +9,7 @@ use super::Parts;
 use super::answer::{self, Answer, Both, Listing, Page, Success, Time};
 use super::body::{Body, Field, Fields, any};
 use super::guard::{Caller, Reader, Replier};
+use super::outgoing;
 use super::problem::{ApiError, Code};
 use crate::graph::errors;
 use crate::ids::{ConversationId, DeliveryId, MessageId, TurnId};
@@ -241,6 +242,9 @@ pub async fn retry(caller: Replier, parts: web::Data<Parts>, id: web::Path<Strin
         }
     };
     if !done {
+        if let Some(conversation) = parts.store.conversation_ref(conversation).await? {
+            outgoing::willing(&parts, &conversation).await?;
+        }
         let detail =
             "Only what failed, is dead, unknown or held up can be tried again, and one turn at a time.";
         return Err(ApiError::new(Code::WrongState, detail));

@@ -261,11 +261,7 @@ pub(super) async fn window(
     conversation: &ConversationRef,
     written: &Written,
 ) -> Result<(), ApiError> {
-    if parts.store.holder(conversation.thread_id).await?.opted_out_at.is_some() {
-        let detail =
-            "The customer wrote STOP, or another word for it: nothing is sent before they write START.";
-        return Err(ApiError::new(Code::OptedOut, detail));
-    }
+    willing(parts, conversation).await?;
     if session_of(&conversation.phone_number_id).is_some() {
         // A number linked by QR code knows no window, and no objects of Meta's.
         return match written.kind.as_str() {
@@ -283,6 +279,15 @@ pub(super) async fn window(
     let detail = "The customer has not written within the last 24 hours: send an approved template (type template), \
                   or force: true to let Meta decide.";
     Err(ApiError::new(Code::WindowClosed, detail))
+}
+
+/// Refuses what the customer refused.
+pub(super) async fn willing(parts: &Parts, conversation: &ConversationRef) -> Result<(), ApiError> {
+    if parts.store.holder(conversation.thread_id).await?.opted_out_at.is_none() {
+        return Ok(());
+    }
+    let detail = "The customer wrote STOP, or another word for it: nothing is sent before they write START.";
+    Err(ApiError::new(Code::OptedOut, detail))
 }
 
 fn only(word: &'static str) -> impl Fn(String) -> Result<(), String> {

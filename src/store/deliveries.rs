@@ -8,12 +8,13 @@ use super::idempotency::{self, Kept, Slot};
 use super::messages::Place;
 use super::replies::{Enqueued, Outgoing, Reply, enqueue};
 use super::statuses;
+use super::threads::OPTED_OUT;
 use super::writer::Write;
 use super::{Store, StoreError, sql, telling};
 use crate::message::DeliveryStatus;
 
-/// Records that a delivery is about to be tried. False: it is not waiting any more. Told twice, because the first
-/// commit was in doubt, it says the same.
+/// Records that a delivery is about to be tried. False: it is not waiting any more, or its customer wants no messages,
+/// which cancels it. Told twice, because the first commit was in doubt, it says the same.
 #[derive(Debug, Clone)]
 pub struct StartAttempt {
     /// Of which delivery.
@@ -40,7 +41,7 @@ impl Write for StartAttempt {
     ) -> Result<Vec<bool>, DbErr> {
         let text = format!(
             "update deliveries set status = 'sending', reason = null, attempts = attempts + 1 \
-             where status = 'queued' and id {} returning id",
+             where status = 'queued' and id {} and not {OPTED_OUT} returning id",
             sql::among(tx, 1, "bigint")
         );
         let ids = [sql::json(group.iter().map(|s| s.delivery_id))];
@@ -57,6 +58,13 @@ impl Write for StartAttempt {
             tx.execute_raw(sql::insert(tx, "attempts (id,delivery_id,started_at)", rows, "")).await?;
         }
         if !other.is_empty() {
+            let text = format!(
+                "update deliveries set status = 'cancelled', reason = 'opted_out' \
+                 where status = 'queued' and id {} and {OPTED_OUT}",
+                sql::among(tx, 1, "bigint")
+            );
+            let ids = [sql::json(other.iter().map(|s| s.delivery_id))];
+            tx.execute_raw(sql::statement(tx, &text, ids)).await?;
             let text = format!(
                 "select delivery_id from attempts where finished_at is null and id in ({})",
                 sql::list(1, other.len())
@@ -323,7 +331,7 @@ impl Store {
     }
 
     /// Queues a delivery again by a person's wish, with all its tries, and with it the later parts that were not sent
-    /// because of it. False if it stands in none of `from`, or is waiting without any hindrance.
+    /// because of it. False if it stands in none of `from`, waits unhindered, or its customer wants no messages.
     pub async fn retry_delivery(
         &self,
         tenant: &str,
@@ -336,7 +344,7 @@ impl Store {
                       attempts = 0";
         let text = format!(
             "update deliveries {queued} where tenant_id = $2 and id = $3 and status in ({}) \
-             and (status <> 'queued' or reason is not null) returning message_id, part",
+             and (status <> 'queued' or reason is not null) and not {OPTED_OUT} returning message_id, part",
             sql::list(4, from.len())
         );
         let values: [Value; 3] = [now.into(), tenant.into(), id.into()];

@@ -5,6 +5,7 @@ use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use uuid::Uuid;
 
 use super::inspect::VISIBLE;
+use super::threads::OPTED_OUT;
 use super::{Store, StoreError, sql};
 
 /// An event that may be read once more.
@@ -131,14 +132,14 @@ impl Store {
         Ok(Lost::find_by_statement(sql::statement(self.read(), &text, values)).all(self.read()).await?)
     }
 
-    /// Puts deliveries in line again if they are still in this status, with all their tries, and with the parts that were
-    /// not sent because of them. Returns how many.
+    /// Puts deliveries in line again if they are still in this status and their customers want messages, with all their
+    /// tries, and with the parts that were not sent because of them. Returns how many.
     pub async fn requeue_deliveries(&self, ids: &[i64], status: &str, now: i64) -> Result<u64, StoreError> {
         let tx = self.begin().await?;
         let again = "status = 'queued', reason = null, code = null, detail = null, attempts = 0, failed_at = null, \
                      next_at = $1";
         let text = format!(
-            "update deliveries set {again} where id {} and status = $3 returning message_id, part",
+            "update deliveries set {again} where id {} and status = $3 and not {OPTED_OUT} returning message_id, part",
             sql::among(&tx, 2, "bigint")
         );
         let values = [now.into(), sql::json(ids), status.into()];

@@ -18,6 +18,10 @@ const SECOND: i64 = 1_000;
 /// Another of Meta's routing has the thread; only its routing gives it back.
 pub const CONTROL_TAKEN: &str = "control_taken";
 
+/// Which deliveries are for customers who want no messages.
+pub(super) const OPTED_OUT: &str = "exists (select 1 from whatsapp_conversations c join threads t \
+    on t.id = c.thread_id where c.id = deliveries.conversation_id and t.opted_out_at is not null)";
+
 /// What happens to a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
@@ -115,12 +119,12 @@ async fn hand_over(
     Ok(tx.execute_raw(sql::statement(tx, text, values)).await?.rows_affected())
 }
 
-/// What the thread's chatbots were about to say is not said any more.
+/// What was about to be said in the thread is not said any more: by its chatbots; after a STOP by nobody.
 async fn withdraw(tx: &DatabaseTransaction, thread: i64, why: &str) -> Result<(), DbErr> {
     let text = "update deliveries set status = 'cancelled', reason = $2 where status = 'queued' \
                 and conversation_id in (select id from whatsapp_conversations where thread_id = $1) \
-                and exists (select 1 from messages m where m.id = deliveries.message_id \
-                    and m.author in ('chatbot', 'fallback'))";
+                and ($2 = 'opted_out' or exists (select 1 from messages m where m.id = deliveries.message_id \
+                    and m.author in ('chatbot', 'fallback')))";
     tx.execute_raw(sql::statement(tx, text, [thread.into(), why.into()])).await?;
     Ok(())
 }

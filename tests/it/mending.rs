@@ -1,7 +1,9 @@
 //! What was left, failed or was given up is opened again at a terminal, beside a running service.
 
+use serde_json::{Value, json};
 use switchboard::sandbox::response_api::Answer;
 
+use crate::events_out::api;
 use crate::harness::process::run;
 use crate::harness::{HELP, Onboard, SHOP, SOON, World};
 use crate::on_both_databases;
@@ -94,6 +96,44 @@ on_both_databases! {
         assert!(well && said.starts_with("1 of 1"), "{said}");
         assert_eq!(world.graph.wait_for_sent(4, SOON).await[3].to, BERT);
         service.settle().await;
+        service.running.stop().await;
+    }
+}
+
+on_both_databases! {
+    /// After STOP nothing goes out: not what a person or a system had sent before, held up or failed, not by a retry, nor
+    /// what is in line for whatever reason.
+    async fn stop_stops_what_waits_and_what_is_tried_again(db: Db) {
+        use switchboard::sandbox::graph::Fault;
+        let world = World::fast(db);
+        let service = world.start().await;
+        let account = service.onboard(Onboard { change: |bot| bot.fallback_text = None, ..Onboard::default() }).await;
+        world.graph.fault(Fault::error(400, 131_026));
+        service.text(SHOP, ANNA, "Hello").await;
+        service.settle().await;
+        service.change_account(account, |stored| stored.status = "token_invalid".into()).await;
+        let message = json!({"to": ANNA, "message": "Your order is on its way"});
+        let path = "/whatsapp/send?chatbotId=ecommerce-chatbot-id";
+        let (status, sent) = api(&service, "default", "POST", path, message).await;
+        assert_eq!(status, 202, "{sent}");
+        let how = "select status || ' ' || coalesce(reason, '') from deliveries order by id";
+        let failed = "failed undeliverable";
+        service.wait_until("held", async || world.db.texts(how).await == [failed, "queued token_invalid"]).await;
+        service.text(SHOP, ANNA, "STOP").await;
+        service.wait_until("withdrawn", async || world.db.texts(how).await == [failed, "cancelled opted_out"]).await;
+
+        service.change_account(account, |stored| stored.status = "active".into()).await;
+        let (_, list) = api(&service, "default", "GET", "/deliveries?status=failed", Value::Null).await;
+        let path = format!("/deliveries/{}/retry", list["data"][0]["id"].as_str().unwrap());
+        let (status, refused) = api(&service, "default", "POST", &path, json!({})).await;
+        assert_eq!((status, &refused["code"]), (409, &json!("opted_out")), "{refused}");
+        let (_, said) = run(&world, &[], &["dead-letters", "retry", "--status", "failed"]).await;
+        assert!(said.starts_with("0 of 1"), "{said}");
+        world.db.execute("update deliveries set status = 'queued', reason = null").await.unwrap();
+        service.running.stop().await;
+        let service = world.start().await;
+        service.wait_until("cancelled", async || world.db.texts(how).await == ["cancelled opted_out"; 2]).await;
+        assert_eq!(world.graph.sent_count(), 0);
         service.running.stop().await;
     }
 }
