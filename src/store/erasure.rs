@@ -119,11 +119,11 @@ impl Store {
             true => "split_part(reason, ':', 1)",
             false => "substr(reason, 1, instr(reason || ':', ':') - 1)",
         };
-        // What is under way comes to nothing: it was for somebody who is not known any more.
+        // What is under way, or could be tried again, comes to nothing: it was for somebody who is not known any more.
         for text in [
             format!("delete from pending_messages where {theirs}"),
             format!(
-                "update turns set status = 'dropped', closed_at = {now} where status = 'asking' and {theirs}"
+                "update turns set status = 'dropped', closed_at = {now} where status in ('asking', 'dead') and {theirs}"
             ),
             format!("update turns set reason = {word} where {theirs}"),
             format!(
@@ -131,7 +131,8 @@ impl Store {
                  (select id from deliveries where {theirs})"
             ),
             format!(
-                "update deliveries set status = 'cancelled', reason = 'erased' where status = 'queued' and {theirs}"
+                "update deliveries set status = 'cancelled', reason = 'erased' \
+                 where status in ('queued', 'sending', 'failed', 'unknown', 'dead') and {theirs}"
             ),
             format!(
                 "update deliveries set recipient = 'null', text = '', content = null, wamid = null, detail = null where {theirs}"

@@ -137,3 +137,33 @@ on_both_databases! {
         service.running.stop().await;
     }
 }
+
+on_both_databases! {
+    /// Of somebody who was erased nothing can be tried again: there is nobody it could reach.
+    async fn an_erased_contacts_failures_are_not_opened_again(db: Db) {
+        use switchboard::sandbox::graph::Fault;
+        let world = World::fast(db);
+        let service = world.start().await;
+        service.onboard(Onboard { change: |bot| bot.fallback_text = None, ..Onboard::default() }).await;
+        for fault in [Fault::error(400, 131_026), Fault::LoseAnswer] {
+            world.graph.fault(fault);
+            service.text(SHOP, ANNA, "Hello").await;
+            service.settle().await;
+        }
+        world.responder.next(None, [Answer::BadRequest]);
+        service.text(SHOP, ANNA, "No answer").await;
+        service.settle().await;
+        let (_, contacts) = api(&service, "default", "GET", "/contacts", Value::Null).await;
+        let path = format!("/contacts/{}", contacts["data"][0]["id"].as_str().unwrap());
+        assert_eq!(api(&service, "default", "DELETE", &path, Value::Null).await.0, 200);
+        for status in ["failed", "unknown", "dead"] {
+            let (well, said) =
+                run(&world, &[], &["dead-letters", "retry", "--status", status, "--accept-doubles"]).await;
+            assert!(well && said.starts_with("0 of 0"), "{status}: {said}");
+        }
+        let deliveries = world.db.texts("select status || ' ' || reason from deliveries").await;
+        assert_eq!(deliveries, ["cancelled erased"; 2]);
+        assert_eq!(world.db.texts("select status from turns where status <> 'answered'").await, ["dropped"]);
+        service.running.stop().await;
+    }
+}
