@@ -225,6 +225,7 @@ pub fn why_silent(note: &str) -> String {
         "stale" => "It was older than 24 hours when it came, so nobody was asked.",
         "handed_over" => "A person has the conversation, so the chatbot is silent.",
         "opted_out" => "The customer asked for no more messages.",
+        "restored" => "It waited when a copy of the database was made that was brought back later.",
         "asked_for_person" => "The customer asked for a person, who has the conversation now.",
         "standby" => "Somebody else has the conversation at Meta: it was only heard.",
         "not_answerable" => "There is nothing in it to answer.",

@@ -13,7 +13,7 @@ use super::progress::Progress;
 use super::{Failure, location, postgres_tools, say};
 use crate::config::{Config, Variables};
 use crate::runtime::Clock;
-use crate::store::Location;
+use crate::store::{Location, restored};
 
 /// Copies the database into a file while the service runs. PostgreSQL needs pg_dump for it; without it this says which
 /// command to run.
@@ -37,6 +37,9 @@ pub(super) struct Restore {
     #[arg(long)]
     force: bool,
 }
+
+/// What becomes of open work.
+pub(super) const WAITS: &str = "what was under way in the copy is put aside with the reason `restored`: see `switchboard dead-letters list`";
 
 impl Backup {
     pub(super) async fn run(self, variables: &Variables) -> Result<(), Failure> {
@@ -79,7 +82,11 @@ impl Restore {
         let fresh = beside(database, "restoring");
         remove(&fresh)?;
         copy(&self.file, &fresh).await.map_err(|error| format!("{}: {error}", self.file.display()))?;
-        let aside = beside(database, &format!("before-{}", Clock::system().now_ms()));
+        let now = Clock::system().now_ms();
+        let mut connection = open(&fresh, false).await?;
+        put_aside(&mut connection, now).await?;
+        connection.close().await?;
+        let aside = beside(database, &format!("before-{now}"));
         // The log belongs to its database: they go together, the log first, so that neither is ever read alone.
         for end in ["-wal", "-shm", ""] {
             let from = with_end(database, end);
@@ -93,6 +100,7 @@ impl Restore {
             say(format!("the database that was there is {} now", aside.display()));
         }
         say(format!("{} is {} again; start the service", database.display(), self.file.display()));
+        say(WAITS);
         Ok(())
     }
 }
@@ -101,7 +109,7 @@ impl Restore {
 async fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
     let part = beside(to, "part");
     remove(&part)?;
-    let mut source = open(from).await?;
+    let mut source = open(from, true).await?;
     let words = "select count(*) from sqlite_master where name in ('webhook_events', 'whatsapp_accounts')";
     let tables: i64 = sqlx::query(words).fetch_one(&mut source).await?.try_get(0)?;
     if tables != 2 {
@@ -114,7 +122,7 @@ async fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
     source.close().await?;
     let checked = async {
         copied?;
-        let mut copy = open(&part).await?;
+        let mut copy = open(&part, true).await?;
         let words: String = sqlx::query("pragma integrity_check").fetch_one(&mut copy).await?.try_get(0)?;
         copy.close().await?;
         File::open(&part)?.sync_all()?;
@@ -151,8 +159,22 @@ pub(super) async fn watched<T>(file: &Path, work: impl Future<Output = T>) -> T 
     }
 }
 
-async fn open(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
-    SqliteConnectOptions::new().filename(path).read_only(true).disable_statement_logging().connect().await
+async fn open(path: &Path, read_only: bool) -> Result<SqliteConnection, sqlx::Error> {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(read_only)
+        .disable_statement_logging()
+        .connect()
+        .await
+}
+
+/// What the copy would do once more waits for people instead.
+async fn put_aside(connection: &mut SqliteConnection, now: i64) -> Result<(), sqlx::Error> {
+    let mut tx = connection.begin().await?;
+    for statement in restored::put_aside(now) {
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut *tx).await?;
+    }
+    tx.commit().await
 }
 
 /// An empty file that only its owner may read.

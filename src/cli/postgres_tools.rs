@@ -7,8 +7,10 @@ use std::process::{Command, Stdio};
 use sqlx::{Connection, PgConnection, Row};
 use url::Url;
 
-use super::backup::{private, watched};
+use super::backup::{WAITS, private, watched};
 use super::{Failure, say};
+use crate::runtime::Clock;
+use crate::store::restored;
 
 /// Writes `file`.
 pub(super) async fn dump(url: &str, file: &Path) -> Result<(), Failure> {
@@ -40,6 +42,7 @@ pub(super) async fn dump(url: &str, file: &Path) -> Result<(), Failure> {
 /// Reads `file` into the database; what is there is replaced only by wish.
 pub(super) async fn restore(url: &str, file: &Path, force: bool) -> Result<(), Failure> {
     let (shown, password) = apart(url)?;
+    let put_aside = restored::put_aside(Clock::system().now_ms());
     if run("pg_restore", &["--version"], &password).await? {
         let [tables, alive] = tables_and_instances(url).await?;
         if alive > 0 {
@@ -55,12 +58,23 @@ pub(super) async fn restore(url: &str, file: &Path, force: bool) -> Result<(), F
         let name = file.to_str().ok_or("the file's name is not UTF-8")?;
         let options = ["--clean", "--if-exists", "--no-owner", "--single-transaction"];
         run("pg_restore", &[&options[..], &[&database, name]].concat(), &password).await?;
+        let mut connection = PgConnection::connect(url).await?;
+        let mut tx = connection.begin().await?;
+        for statement in put_aside {
+            sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        connection.close().await?;
         say(format!("{} is {} again; start the service", place(&shown), file.display()));
+        say(WAITS);
         return Ok(());
     }
     say("pg_restore is not installed here; where it is, run this with the service stopped:");
     let (shown, file) = (quoted(&shown), quoted(&file.display()));
     say(format!("pg_restore --clean --if-exists --no-owner --single-transaction --dbname={shown} {file}"));
+    say("then this, before the service starts, or what went out since the copy was made goes out again:");
+    let command = quoted(&put_aside.join("; "));
+    say(format!("psql --set=ON_ERROR_STOP=1 --single-transaction --dbname={shown} --command={command}"));
     Ok(())
 }
 

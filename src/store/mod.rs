@@ -30,6 +30,7 @@ pub mod overview;
 pub mod people;
 pub mod replies;
 pub mod reseal;
+pub mod restored;
 pub mod retention;
 pub mod search;
 pub mod session_sends;

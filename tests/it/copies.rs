@@ -6,7 +6,7 @@ use std::time::Duration;
 use switchboard::sandbox::webhook::{Change, Incoming, body};
 
 use crate::harness::process::run;
-use crate::harness::{Db, Onboard, SHOP, Service, World};
+use crate::harness::{Db, Onboard, SHOP, SOON, Service, World};
 
 const ANNA: &str = "15551230001";
 const BERT: &str = "15551230002";
@@ -126,7 +126,62 @@ async fn without_its_tools_it_is_said_how_postgres_is_copied() {
     for (command, name, tool) in [("backup", "new.dump", "pg_dump"), ("restore", "old.dump", "pg_restore")] {
         let (well, said) = run(&world, &environment, &[command, &file(name)]).await;
         assert!(well && said.contains(tool) && said.contains("me@db.example/app"), "{said}");
+        assert_eq!(said.contains("set status = '\\''unknown'\\''"), command == "restore", "{said}");
         assert!(!said.contains("s3cret"), "{said}");
     }
     assert!(!std::path::Path::new(&file("new.dump")).exists());
+}
+
+/// What was under way when a copy was made is not done once more by itself; a person may.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_copy_had_under_way_is_not_done_again() {
+    let path = [("PATH", std::env::var("PATH").unwrap_or_default())];
+    let path: Vec<(&str, &str)> = path.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let installed = |tool| std::process::Command::new(tool).arg("--version").output().is_ok();
+    let postgres = Db::postgres().await.filter(|_| installed("pg_dump") && installed("pg_restore"));
+    for db in [Some(Db::sqlite()), postgres].into_iter().flatten() {
+        let (world, folder) = (World::new(db), tempfile::tempdir().unwrap());
+        let copy = folder.path().join("copy").to_str().unwrap().to_owned();
+        let service = world.start().await;
+        service.onboard(Onboard::default()).await;
+        for from in [ANNA, BERT] {
+            service.text(SHOP, from, "before").await;
+        }
+        service.settle().await;
+        service.running.stop().await;
+        // As it stands in the middle of all that.
+        for statement in [
+            "update deliveries set status = case when id = 1 then 'queued' else 'sending' end",
+            "update turns set status = 'asking'",
+            "insert into pending_messages (message_id, conversation_id, at) select min(id), min(conversation_id), 0 from messages",
+            "insert into event_states (event_id, state, at) select min(id), 'received', 0 from webhook_events",
+        ] {
+            world.db.execute(statement).await.unwrap();
+        }
+        for command in [&["backup", &copy][..], &["restore", &copy, "--force"]] {
+            let (well, said) = run(&world, &path, command).await;
+            assert!(well, "{said}");
+        }
+        let (asked, sent) = (world.responder.count(), world.graph.sent_count());
+        let service = world.start().await;
+        service.text(SHOP, BERT, "after").await;
+        service.wait_until("an answer", async || world.graph.sent_count() > sent).await;
+        service.settle().await;
+        assert_eq!((world.responder.count(), world.graph.sent_count()), (asked + 1, sent + 1));
+        for (question, answer) in [
+            ("select status from deliveries where reason = 'restored'", "unknown"),
+            ("select status from turns where reason = 'restored'", "dead"),
+        ] {
+            assert_eq!(world.db.texts(question).await, [answer; 2], "{question}");
+        }
+        let noted = "select text from messages where note = 'restored' union all \
+                     select reason from event_states where state = 'quarantined'";
+        assert_eq!(world.db.texts(noted).await, ["before", "restored"]);
+        let retry = ["dead-letters", "retry", "--status", "unknown", "--accept-doubles"];
+        let (well, said) = run(&world, &path, &retry).await;
+        assert!(well && said.starts_with("2 of 2"), "{said}");
+        world.graph.wait_for_sent(sent + 3, SOON).await;
+        service.settle().await;
+        service.running.stop().await;
+    }
 }
