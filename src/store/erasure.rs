@@ -2,11 +2,13 @@
 //!
 //! Marks keep what is delivered once more from being answered again; whoever writes again is somebody new.
 
+use std::collections::HashSet;
+
 use sea_orm::{ConnectionTrait, DatabaseTransaction, Value};
 
 use super::audit::{Audit, audit};
 use super::retention::mark;
-use super::{Store, StoreError, sql};
+use super::{Store, StoreError, sql, strip};
 
 /// Events looked through at once.
 const LOOK: i64 = 2_000;
@@ -16,7 +18,7 @@ const LOOK: i64 = 2_000;
 pub struct Erased {
     /// Messages whose words are gone.
     pub messages: u64,
-    /// Stored events whose bodies are gone.
+    /// Stored events whose bodies are gone, or hold only what others said.
     pub events: u64,
     /// The conversations it was in: whoever has them in memory is to forget them.
     pub conversations: Vec<i64>,
@@ -26,8 +28,7 @@ pub struct Erased {
 struct Traces {
     /// The numbers the contact talked to.
     numbers: Vec<String>,
-    /// Its names as they stand in JSON.
-    names: Vec<Vec<u8>>,
+    names: HashSet<String>,
 }
 
 impl Store {
@@ -44,23 +45,18 @@ impl Store {
         let threads = self.threads_of_contact(id).await?;
         let traces = Traces {
             numbers: threads.into_iter().map(|thread| thread.phone_number_id).collect(),
-            names: self
-                .aliases(id)
-                .await?
-                .into_iter()
-                .map(|alias| serde_json::json!(alias.value).to_string().into_bytes())
-                .collect(),
+            names: self.aliases(id).await?.into_iter().map(|alias| alias.value).collect(),
         };
         // The events first: as long as the names are known, a failure can be made good by erasing once more.
         let last = self.last_event_id().await?;
         let mut events = self.erase_events(&traces, 0, last).await?;
-        let mut erased = self.erase_words(id, line).await?;
+        let mut erased = self.erase_words(id, traces.names.clone(), line).await?;
         events += self.erase_events(&traces, last, self.last_event_id().await?).await?;
         erased.events += events;
         Ok(Some(erased))
     }
 
-    /// Empties the events between two ids that hold traces, but for those that still wait to be read.
+    /// Takes the traces out of the events between two ids, but for those that still wait to be read.
     async fn erase_events(&self, traces: &Traces, mut after: i64, last: i64) -> Result<u64, StoreError> {
         let mut erased = 0;
         while after < last && !traces.names.is_empty() {
@@ -76,12 +72,15 @@ impl Store {
                 holds.join(" or ")
             );
             let values: [Value; 3] = [after.into(), upto.into(), sql::json(&traces.numbers)];
-            let values = values.into_iter().chain(traces.names.iter().map(|name| name.clone().into()));
+            // As they stand in JSON.
+            let names =
+                traces.names.iter().map(|name| serde_json::json!(name).to_string().into_bytes().into());
+            let values = values.into_iter().chain(names);
             let rows = db.query_all_raw(sql::statement(db, &text, values)).await?;
             let ids = rows.iter().map(|row| row.try_get("", "id")).collect::<Result<Vec<i64>, _>>()?;
             if !ids.is_empty() {
                 let tx = self.begin().await?;
-                erased += empty_events(&tx, &ids).await?;
+                erased += strip_events(&tx, &ids, &traces.names).await?;
                 tx.commit().await?;
             }
             after = upto;
@@ -89,8 +88,13 @@ impl Store {
         Ok(erased)
     }
 
-    /// Everything but the raw events that only name the contact.
-    async fn erase_words(&self, contact: i64, line: &Audit<'_>) -> Result<Erased, StoreError> {
+    /// Everything but the raw events that only name the contact; `names` is what it is called.
+    async fn erase_words(
+        &self,
+        contact: i64,
+        mut names: HashSet<String>,
+        line: &Audit<'_>,
+    ) -> Result<Erased, StoreError> {
         let tx = self.begin().await?;
         let text = "select c.id from whatsapp_conversations c join threads t on t.id = c.thread_id \
                     where t.contact_id = $1";
@@ -103,6 +107,7 @@ impl Store {
         for row in tx.query_all_raw(sql::statement(&tx, &text, list.clone())).await? {
             events.extend(row.try_get::<Option<i64>>("", "event_id")?);
             if let Some(wamid) = row.try_get::<Option<String>>("", "wamid")? {
+                names.insert(wamid.clone());
                 marks.push([
                     row.try_get::<i64>("", "whatsapp_account_id")?.into(),
                     wamid.into(),
@@ -113,7 +118,7 @@ impl Store {
         for some in marks.chunks(500) {
             mark(&tx, some.to_vec()).await?;
         }
-        let events = empty_events(&tx, &events).await?;
+        let events = strip_events(&tx, &events, &names).await?;
         let now = line.now;
         let word = match self.is_shared() {
             true => "split_part(reason, ':', 1)",
@@ -165,6 +170,29 @@ impl Store {
         tx.commit().await?;
         Ok(Erased { messages, events, conversations })
     }
+}
+
+/// Somebody goes from their bodies; those without anybody else's words go altogether.
+async fn strip_events(
+    tx: &DatabaseTransaction,
+    ids: &[i64],
+    names: &HashSet<String>,
+) -> Result<u64, StoreError> {
+    let (mut stripped, mut empty) = (0, Vec::new());
+    for ids in ids.chunks(500) {
+        let text = format!("select id, raw from webhook_events where id {}", sql::among(tx, 1, "bigint"));
+        for row in tx.query_all_raw(sql::statement(tx, &text, [sql::json(ids)])).await? {
+            let id: i64 = row.try_get("", "id")?;
+            let Some(raw) = strip::without(&row.try_get::<Vec<u8>>("", "raw")?, names) else {
+                empty.push(id);
+                continue;
+            };
+            let text = "update webhook_events set raw = $1 where id = $2";
+            stripped +=
+                tx.execute_raw(sql::statement(tx, text, [raw.into(), id.into()])).await?.rows_affected();
+        }
+    }
+    Ok(stripped + empty_events(tx, &empty).await?)
 }
 
 /// Their bodies go; their digests stay, so that the same body is not stored once more.

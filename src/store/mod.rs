@@ -44,6 +44,7 @@ pub mod told;
 pub mod turns;
 pub mod usage;
 mod sql;
+mod strip;
 pub mod writer;
 
 use std::sync::Arc;

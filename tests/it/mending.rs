@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use switchboard::sandbox::response_api::Answer;
+use switchboard::sandbox::webhook::Incoming;
 
 use crate::events_out::api;
 use crate::harness::process::run;
@@ -164,6 +165,33 @@ on_both_databases! {
         let deliveries = world.db.texts("select status || ' ' || reason from deliveries").await;
         assert_eq!(deliveries, ["cancelled erased"; 2]);
         assert_eq!(world.db.texts("select status from turns where status <> 'answered'").await, ["dropped"]);
+        service.running.stop().await;
+    }
+}
+
+on_both_databases! {
+    /// What one customer said is erased from an event that nobody could read yet; what the other said is still answered.
+    async fn an_erasure_leaves_other_peoples_messages(db: Db) {
+        let world = World::fast(db);
+        let service = world.start().await;
+        service.text(HELP, BERT, "Nothing of hers").await;
+        let both = [Incoming::text(ANNA, "Mine, pink"), Incoming::text(BERT, "Not hers, green")];
+        service.deliver(HELP, both).await;
+        service.settle().await;
+        let wish = Onboard { tenant: "help", chatbot: "support-chatbot-id", number: HELP, ..Onboard::default() };
+        service.onboard(wish).await;
+        service.text(HELP, ANNA, "Now you know me").await;
+        service.settle().await;
+        let (_, contacts) = api(&service, "help", "GET", "/contacts", Value::Null).await;
+        let path = format!("/contacts/{}", contacts["data"][0]["id"].as_str().unwrap());
+        assert_eq!(api(&service, "help", "DELETE", &path, Value::Null).await.0, 200);
+        let (well, said) = run(&world, &[], &["replay", "--state", "unroutable", "--tenant", "help"]).await;
+        assert!(well && said.starts_with("2 events"), "{said}");
+        let said = "select text from messages where direction = 'in' and text <> '' order by id";
+        let left = ["Nothing of hers", "Not hers, green"];
+        service.wait_until("the other's", async || world.db.texts(said).await == left).await;
+        service.settle().await;
+        assert_eq!(world.graph.sent_to(BERT).len(), 2);
         service.running.stop().await;
     }
 }
