@@ -149,7 +149,10 @@ on_both_databases! {
         assert_eq!(api(&service, "help", "POST", &retry, Value::Null).await.0, 404);
         assert_eq!(api(&service, "default", "POST", &retry, Value::Null).await.0, 202);
         receiver.wait_for(9).await;
-        assert_eq!(wait_for(&service, "queued", 1).await[0]["reason"], "redirect");
+        // Heard before it is recorded.
+        while wait_for(&service, "queued", 1).await[0]["reason"] != "redirect" {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         receiver.answer(200);
         clock.advance(HOUR);
         let told = wait_for(&service, "delivered", 1).await.remove(0);
