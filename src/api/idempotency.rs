@@ -143,9 +143,10 @@ async fn begin(request: &mut ServiceRequest, caller: &Caller, key: &HeaderValue)
     let once = Once { slot: Slot { scope, key: key.to_owned() }, place, ring: parts.ring.clone() };
     let body = read(request).await?;
     // Keyed: the body may hold a password, and a plain hash of it could be guessed at.
-    let digest = parts.ring.keyed_hash("idempotency", &digest(request, &body));
+    // Under every key there is: it may have been rotated since.
+    let digests = parts.ring.keyed_hashes("idempotency", &digest(request, &body));
     request.set_payload(Payload::from(body));
-    match parts.store.claim_key(&once.slot, &digest, parts.clock.now_ms()).await? {
+    match parts.store.claim_key(&once.slot, &digests, parts.clock.now_ms()).await? {
         Claim::Fresh => Ok(Begun::Now(parts, once)),
         Claim::Answered(kept) => once.open(&kept).map(Begun::Before).ok_or_else(|| {
             ApiError::new(Code::Internal, "It was done before, and the answer to it cannot be read any more.")

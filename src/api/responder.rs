@@ -75,6 +75,12 @@ pub fn merge(
     if let Some(ms) = fields.optional("responder.timeoutMs", change.timeout_ms, number(1_000..=60_000)) {
         after.timeout_ms = ms.map(i64::unsigned_abs);
     }
+    if after.path.is_some() && after.base_url.is_none() && !fields.has("responder.path") {
+        fields.wrong(
+            "responder.path",
+            "needs a responder.baseUrl: paths at the server's own are not for tenants",
+        );
+    }
     if after.kind == Kind::Openai {
         for (name, missing) in
             [("responder.baseUrl", after.base_url.is_none()), ("responder.model", after.model.is_none())]

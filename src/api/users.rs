@@ -166,7 +166,7 @@ pub async fn one(caller: Manager, parts: web::Data<Parts>, id: web::Path<String>
 #[utoipa::path(patch, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path)),
     request_body = UserChange, responses((status = 200, body = Success<UserView>)))]
 pub async fn change(caller: Owner, parts: web::Data<Parts>, id: web::Path<String>, body: Body) -> Answer {
-    let mut user = caller.user(&parts, &id).await?;
+    let user = caller.user(&parts, &id).await?;
     let change: UserChange = body.read()?;
     if !change.name.is_there() && !change.role.is_there() {
         return Err(ApiError::new(Code::Invalid, "Nothing to change was given."));
@@ -175,12 +175,9 @@ pub async fn change(caller: Owner, parts: web::Data<Parts>, id: web::Path<String
     let name = fields.given("name", change.name, text(200));
     let role = fields.given("role", change.role, any);
     fields.done()?;
-    let detail = role.map(|role| format!("{} to {}", user.role, role.as_str()));
-    user.name = name.unwrap_or(user.name);
-    user.role = role.map_or(user.role, |role| role.as_str().to_owned());
-    let mut line = line(&caller, "user.change", &user, parts.clock.now_ms());
-    line.detail = detail.as_deref();
-    parts.store.change_user(&user, &line).await?;
+    let line = line(&caller, "user.change", &user, parts.clock.now_ms());
+    let role = role.map(|role: Role| role.as_str());
+    let user = parts.store.change_user(&user, name.as_deref(), role, &line).await?;
     answer::ok("Person changed", view(user))
 }
 

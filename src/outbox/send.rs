@@ -73,6 +73,8 @@ impl Outbox {
         }
 
         let attempt_id = Uuid::now_v7();
+        // Files go up before the attempt begins: whoever is stopped meanwhile has sent nothing.
+        let body = self.body(parcel, &account, &attempt_id.to_string()).await?;
         let start = StartAttempt {
             attempt_id,
             delivery_id: parcel.delivery_id,
@@ -82,7 +84,7 @@ impl Outbox {
         if !self.patiently(|| store.stations().write(start.clone())).await? {
             return Ok(Step::Next); // cancelled meanwhile
         }
-        let result = match self.body(parcel, &account, &attempt_id.to_string()).await? {
+        let result = match body {
             Ok(body) => self.0.graph.send(&parcel.phone_number_id, &account.credentials, &body).await,
             Err(failure) => Err(failure),
         };

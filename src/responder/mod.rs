@@ -183,7 +183,9 @@ impl Responders {
             Kind::ResponseApi => &self.path,
             Kind::Openai => "/chat/completions",
         };
-        self.url(settings, settings.path.as_deref().unwrap_or(path)).map(Some)
+        // A tenant names paths at addresses of its own alone.
+        let own = settings.base_url.as_ref().and(settings.path.as_deref());
+        self.url(settings, own.unwrap_or(path)).map(Some)
     }
 
     /// Through the breakers: refused connections count for the host, errors and timeouts for the chatbot alone.

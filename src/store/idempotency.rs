@@ -41,8 +41,9 @@ pub enum Claim {
 }
 
 impl Store {
-    /// Takes a key for a request with this digest, or says what became of the one that had it.
-    pub async fn claim_key(&self, slot: &Slot, digest: &str, now: i64) -> Result<Claim, StoreError> {
+    /// Takes a key for a request with this digest, or says what became of the one that had it. The digest under each key
+    /// of the ring, the newest first: at least one.
+    pub async fn claim_key(&self, slot: &Slot, digests: &[String], now: i64) -> Result<Claim, StoreError> {
         let tx = self.begin().await?;
         let text = "insert into idempotency_keys (scope, key, digest, at) values ($1, $2, $3, $4) \
                     on conflict (scope, key) do update set digest = $3, status = null, answer = null, at = $4 \
@@ -52,7 +53,7 @@ impl Store {
         let values: [Value; 6] = [
             scope.into(),
             key.into(),
-            digest.into(),
+            digests.first().cloned().unwrap_or_default().into(),
             now.into(),
             (now - DAY).into(),
             (now - ABANDONED).into(),
@@ -66,7 +67,7 @@ impl Store {
         tx.commit().await?;
         // Let go of just now: whoever asks again finds it free.
         let Some(row) = row else { return Ok(Claim::UnderWay) };
-        if row.try_get::<String>("", "digest")? != digest {
+        if !digests.contains(&row.try_get::<String>("", "digest")?) {
             return Ok(Claim::Taken);
         }
         let kept: (Option<i64>, Option<String>) = (row.try_get("", "status")?, row.try_get("", "answer")?);

@@ -204,19 +204,29 @@ impl Store {
         Ok(User::find_by_statement(sql::statement(self.read(), &text, values)).all(self.read()).await?)
     }
 
-    /// Gives a person another name or role.
-    pub async fn change_user(&self, user: &User, line: &Audit<'_>) -> Result<(), PeopleError> {
+    /// Gives a person another name or role; `None`: the one they have. The person as they are now.
+    pub async fn change_user(
+        &self,
+        user: &User,
+        name: Option<&str>,
+        role: Option<&str>,
+        line: &Audit<'_>,
+    ) -> Result<User, PeopleError> {
         let tx = self.begin().await?;
         one_at_a_time(&tx, user.tenant_id.as_deref()).await?;
-        let before = find(&tx, "id = $1", [user.id.into()]).await?.ok_or(PeopleError::Missing)?;
-        if user.role != "owner" {
-            not_the_last_owner(&tx, &before).await?;
+        let mut now = find(&tx, "id = $1", [user.id.into()]).await?.ok_or(PeopleError::Missing)?;
+        if role.is_some_and(|role| role != "owner") {
+            not_the_last_owner(&tx, &now).await?;
         }
+        let detail = role.map(|role| format!("{} to {role}", now.role));
+        now.name = name.map_or(now.name, str::to_owned);
+        now.role = role.map_or(now.role, str::to_owned);
         let text = "update users set name = $2, role = $3 where id = $1";
-        let values = [user.id.into(), user.name.as_str().into(), user.role.as_str().into()];
+        let values = [now.id.into(), now.name.as_str().into(), now.role.as_str().into()];
         tx.execute_raw(sql::statement(&tx, text, values)).await?;
-        audit(&tx, line).await?;
-        Ok(tx.commit().await?)
+        audit(&tx, &Audit { detail: detail.as_deref(), ..line.clone() }).await?;
+        tx.commit().await?;
+        Ok(now)
     }
 
     /// Removes a person, with their sign-ins.

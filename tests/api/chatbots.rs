@@ -76,6 +76,7 @@ async fn every_wrong_value_is_named() {
         (json!({"responder": {"kind": "magic"}}), &["responder.kind"]),
         (json!({"responder": {"baseURL": "x"}}), &["responder.baseURL"]),
         (json!({"responder": {"baseUrl": "ftp://x", "path": "x"}}), &["responder.baseUrl", "responder.path"]),
+        (json!({"responder": {"path": "/elsewhere"}}), &["responder.path"]),
         (json!({"responder": {"baseUrl": "https://u:p@x.example"}}), &["responder.baseUrl"]),
         (json!({"responder": {"originUrl": "nowhere"}}), &["responder.originUrl"]),
         (json!({"responder": {"timeoutMs": 999}}), &["responder.timeoutMs"]),

@@ -122,7 +122,7 @@ async fn every_post_that_makes_something_honours_it() {
         Slot { scope: format!("a/key:{id}"), key: "/api/v1/api-keys".into() }
     };
     let digest = "another";
-    assert_eq!(api.parts.store.claim_key(&slot(&key), digest, 0).await.unwrap(), Claim::Taken);
+    assert_eq!(api.parts.store.claim_key(&slot(&key), &[digest.to_owned()], 0).await.unwrap(), Claim::Taken);
 }
 
 #[actix_web::test]
@@ -130,7 +130,7 @@ async fn a_key_is_remembered_for_a_day_and_a_lost_request_for_minutes() {
     let api = Api::start().await;
     let (store, now) = (&api.parts.store, 1_000_000_000_000);
     let slot = Slot { scope: "a/key:x".into(), key: "k".into() };
-    let claim = async |digest: &str, at: i64| store.claim_key(&slot, digest, at).await.unwrap();
+    let claim = async |digest: &str, at: i64| store.claim_key(&slot, &[digest.to_owned()], at).await.unwrap();
     assert_eq!(claim("d", now).await, Claim::Fresh);
     assert_eq!(claim("d", now + 179_000).await, Claim::UnderWay);
     assert_eq!(claim("e", now + 179_000).await, Claim::Taken);

@@ -64,6 +64,18 @@ async fn a_sign_up_becomes_an_integration() {
     assert_eq!((&again["id"], &again["status"]), (&made["id"], &json!("active")));
     assert_eq!(again["accessToken"], "…-two");
     assert_eq!(api.graph.subscription("waba-1"), ours);
+
+    // What would not fit is refused before the code is spent.
+    api.graph.issue_code("code-three", "business-token-two");
+    let mut elsewhere = popup("code-three");
+    elsewhere["businessAccountId"] = json!("waba-9");
+    api.wrong_fields("post", SIGN_UP, &key, elsewhere, &["businessAccountId"]).await;
+    let path = format!("{PATH}/{}", made["id"].as_str().unwrap());
+    let own = json!({"appSecret": "an-app-secret-of-its-own"});
+    api.expect(200, "patch", &path, &key, own).await;
+    api.refuse(409, "wrong_state", "post", SIGN_UP, &key, popup("code-three")).await;
+    api.expect(200, "patch", &path, &key, json!({"appSecret": null})).await;
+    api.expect(200, "post", SIGN_UP, &key, popup("code-three")).await;
 }
 
 #[actix_web::test]

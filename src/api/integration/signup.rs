@@ -80,6 +80,16 @@ pub async fn sign_up(caller: Manager, parts: web::Data<Parts>, body: Body) -> An
     };
     // Before the code is spent: what would be refused anyway.
     let pair = pair(&caller, &parts, chatbot.as_str(), &number).await?;
+    if let Some(row) = pair.as_ref().filter(|row| row.deleted_at.is_none()) {
+        if row.business_account_id != waba {
+            let words = "is not the one this number was onboarded with";
+            return Err(ApiError::field("businessAccountId", words));
+        }
+        if row.app_secret.is_some() {
+            let detail = "The integration has an app secret of its own, which no token of our app fits: remove that first.";
+            return Err(ApiError::new(Code::WrongState, detail));
+        }
+    }
 
     let graph = &parts.onboarding.graph;
     let token = graph.exchange_code(&code.into(), app_id, app_secret).await.map_err(graph_says)?;
@@ -96,11 +106,9 @@ pub async fn sign_up(caller: Manager, parts: web::Data<Parts>, body: Body) -> An
 
     let token = token.expose_secret().to_owned();
     let (status, message, account) = match pair {
-        Some(account) if account.deleted_at.is_none() => (
-            StatusCode::OK,
-            "Integration has a new token",
-            renewed(&caller, &parts, account, &waba, &token).await?,
-        ),
+        Some(account) if account.deleted_at.is_none() => {
+            (StatusCode::OK, "Integration has a new token", renewed(&caller, &parts, account, &token).await?)
+        }
         pair => {
             let draft = Draft {
                 chatbot_id: chatbot,
@@ -122,21 +130,21 @@ pub async fn sign_up(caller: Manager, parts: web::Data<Parts>, body: Body) -> An
 }
 
 /// An integration that exists, with a new token, checked.
-async fn renewed(
-    caller: &Manager,
-    parts: &Parts,
-    mut account: Account,
-    waba: &str,
-    token: &str,
-) -> Result<Account, ApiError> {
-    if account.business_account_id != waba {
-        return Err(ApiError::field("businessAccountId", "is not the one this number was onboarded with"));
+async fn renewed(caller: &Manager, parts: &Parts, before: Account, token: &str) -> Result<Account, ApiError> {
+    // Meta took its time: what others did meanwhile is not to be overwritten.
+    let now = parts.store.account(before.id).await?.filter(|row| row.deleted_at.is_none());
+    let mut account = now.ok_or_else(missing)?;
+    if account.app_secret != before.app_secret || account.business_account_id != before.business_account_id {
+        return Err(ApiError::new(
+            Code::WrongState,
+            "It was changed by somebody else meanwhile: look again.",
+        ));
     }
-    let now = parts.clock.now_ms();
     account.access_token = parts.ring.seal(token, &sealed_place(&account, "access_token"));
-    account.updated_at = now;
+    account.updated_at = parts.clock.now_ms();
     let target = AccountId(account.id).to_string();
-    parts.store.save_account(&account, None, None, &caller.audit("integration.change", &target, now)).await?;
+    let line = caller.audit("integration.change", &target, account.updated_at);
+    parts.store.save_account(&account, None, None, &line).await?;
     Ok(parts.onboarding.recheck(&account).await?.0)
 }
 
