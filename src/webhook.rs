@@ -11,7 +11,6 @@ use std::time::Duration;
 use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::Bytes;
-use futures_util::future::join_all;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -112,8 +111,13 @@ impl Door {
         // In portions: a body of ten thousand changes must not fill the writer's queue, which all bodies share.
         while failed.is_none() && rows.len() > 0 {
             let portion: Vec<Accept> = rows.by_ref().take(PORTION).collect();
-            let writes = portion.iter().map(|row| self.0.store.door().try_write(row.clone()));
-            let written = join_all(writes).await;
+            let written = match self.0.store.door().try_write_all(portion.clone()).await {
+                Ok(written) => written,
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            };
             for (row, written) in portion.into_iter().zip(written) {
                 // One that failed fails the body, but what is stored will not come in again.
                 let id = match written {

@@ -233,6 +233,7 @@ create table whatsapp_conversations (
 );
 create index whatsapp_conversations_recent on whatsapp_conversations (tenant_id, last_message_at, id);
 create index whatsapp_conversations_account on whatsapp_conversations (whatsapp_account_id);
+create index whatsapp_conversations_contact on whatsapp_conversations (contact_id);
 
 -- ── station 1: inbox ────────────────────────────────────────────────────────────────────────────────
 -- One row per change of a webhook body, never updated. digest = SHA-256 over the secret that verified it and its
@@ -353,6 +354,7 @@ create table dedupe_marks (
     at bigint not null,
     primary key (whatsapp_account_id, wamid)
 );
+create index dedupe_marks_at on dedupe_marks (at);
 
 -- ── station 3: outbox ───────────────────────────────────────────────────────────────────────────────
 create table deliveries (
@@ -414,6 +416,7 @@ create table early_statuses (
     stored_at bigint not null
 );
 create index early_statuses_wamid on early_statuses (wamid);
+create index early_statuses_stored on early_statuses (stored_at);
 
 -- Of a message to a group, how it fares with each of its people.
 create table delivery_participants (

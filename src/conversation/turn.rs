@@ -149,7 +149,8 @@ impl Conversations {
                 content: None,
                 recipient: conversation.recipient.clone(),
             }),
-            hand_over: hand_off,
+            // What nobody reads ends nothing.
+            hand_over: hand_off && !shadow,
             now: self.0.clock.now_ms(),
         };
         let enqueued = self.patiently(|| self.0.store.stations().write(close.clone())).await?;
@@ -257,7 +258,9 @@ fn bot_label(account: &Account) -> String {
 }
 
 /// An answer of which formatting leaves nothing (a comment, a lone `<br>`) is none.
-fn visible(answer: Answer) -> Result<Answer, Failure> {
+fn visible(mut answer: Answer) -> Result<Answer, Failure> {
+    // No text in PostgreSQL may hold it.
+    answer.text.retain(|c| c != '\0');
     if bubbles(&answer.text).is_empty() {
         let detail = "nothing of the responder's answer can be shown".into();
         return Err(Failure { reason: "responder_empty", detail, try_again: true });

@@ -119,7 +119,7 @@ pub(super) async fn route(
                 message.sent_at = timed(message.sent_at, event);
                 let (note, wish) = reading(routing, &message, now).await?;
                 process.appends.extend(taking.iter().map(|account| {
-                    let control = control(message.voice, wish, account);
+                    let control = control(message.voice, wish, account, account.is_shadow(&all));
                     Append {
                         place: account.place.clone(),
                         known: known.get(account.place.account_id, &message.sender),
@@ -266,12 +266,12 @@ async fn reading(
 }
 
 /// What a message does to its thread.
-fn control(voice: Voice, wish: Option<Wish>, account: &Account) -> Option<Control> {
+fn control(voice: Voice, wish: Option<Wish>, account: &Account, shadow: bool) -> Option<Control> {
     match (voice, wish) {
         (Voice::Person | Voice::Anybody, _) => Some(Control::HandOver("person")),
         (_, Some(Wish::Stop)) => Some(Control::OptOut),
         (_, Some(Wish::Start)) => Some(Control::OptIn),
-        (_, Some(Wish::Person)) if account.chatbot.hand_off_words => {
+        (_, Some(Wish::Person)) if account.chatbot.hand_off_words && !shadow => {
             Some(Control::HandOver("asked_for_person"))
         }
         _ => None,

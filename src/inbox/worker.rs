@@ -64,7 +64,7 @@ pub(super) async fn run(parts: Parts, inbox: Inbox, mut queue: mpsc::Receiver<Ev
         let mut found_some = false;
         if (got == 0 && !more) || looked.elapsed() > PATROL {
             looked = Instant::now();
-            match from_database(&parts, &inbox, events.is_empty() && waiting.is_empty()).await {
+            match from_database(&parts, &inbox, waiting.is_empty()).await {
                 Ok(found) => {
                     found_some = !found.is_empty();
                     events.extend(found);

@@ -63,6 +63,17 @@ impl Process {
     /// A large event is written in pieces, so that nobody else waits long; the last one ends it.
     pub fn in_pieces(mut self) -> Vec<Self> {
         let mut pieces = Vec::new();
+        // What it tells comes first, so that the messages find it done.
+        while self.told.len() > PIECE {
+            pieces.push(Self {
+                event_id: self.event_id,
+                appends: Vec::new(),
+                statuses: Vec::new(),
+                told: self.told.drain(..PIECE).collect(),
+                end: End::More,
+                now: self.now,
+            });
+        }
         while self.appends.len() > PIECE || self.statuses.len() > PIECE {
             pieces.push(Self {
                 event_id: self.event_id,

@@ -296,7 +296,7 @@ impl Store {
 
     /// Takes messages out of the line without a turn, and notes why.
     pub async fn drop_pending(&self, ids: &[i64], why: &str) -> Result<(), StoreError> {
-        let tx = self.begin().await?;
+        let tx = self.begin_fenced().await?;
         let among = sql::among(&tx, 1, "bigint");
         let text = format!("delete from pending_messages where message_id {among}");
         tx.execute_raw(sql::statement(&tx, &text, [sql::json(ids)])).await?;

@@ -71,13 +71,19 @@ pub(super) async fn apply(
     let wamids = sql::json(group.iter().map(|s| &s.wamid));
     let mut found = Found::find_by_statement(sql::statement(tx, &by_wamid, [wamids])).all(tx).await?;
     let known: HashSet<&str> = found.iter().filter_map(|f| f.wamid.as_deref()).collect();
-    let called: Vec<Value> = group
+    let mut called: Vec<Value> = group
         .iter()
         .filter(|s| !known.contains(s.wamid.as_str()))
         .filter_map(|s| s.attempt_id.map(Value::from))
         .collect();
     if !called.is_empty() {
-        let text = format!("{FOUND} where a.wamid is null and a.id in ({})", sql::list(1, called.len()));
+        // Meanwhile the answer to the attempt may have come, and with it the name under which it was not found above.
+        let text = format!(
+            "{FOUND} where (a.wamid is null or a.wamid {}) and a.id in ({})",
+            sql::among(tx, 1, "text"),
+            sql::list(2, called.len())
+        );
+        called.insert(0, sql::json(group.iter().map(|s| &s.wamid)));
         found.extend(Found::find_by_statement(sql::statement(tx, &text, called)).all(tx).await?);
     }
     let by_wamid: HashMap<&str, &Found> =

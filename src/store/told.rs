@@ -74,6 +74,11 @@ pub(super) async fn apply(
             }
         }
         Told::Business { tenant_id, accounts, news, field, at, .. } => {
+            let text = "select 1 as known from account_events where tenant_id = $1 and event_id = $2";
+            let values = [tenant_id.as_str().into(), event_id.into()];
+            if tx.query_one_raw(sql::statement(tx, text, values)).await?.is_some() {
+                return Ok(());
+            }
             let action = match &news.effect {
                 Effect::None => None,
                 Effect::Template(template) => {

@@ -7,7 +7,7 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -92,10 +92,19 @@ pub trait Queued: Write {
 #[doc(hidden)]
 pub type Reply<W> = oneshot::Sender<Result<<W as Write>::Output, StoreError>>;
 
+/// Writes whose order counts: once one of them could not be committed for now, the later ones are not either.
+type Chain = Arc<AtomicBool>;
+
+struct Item {
+    job: Job,
+    life: Option<i64>,
+    chain: Option<Chain>,
+}
+
 /// Handle of the writer's task. Cheap to clone.
 #[derive(Clone)]
 pub struct Writer {
-    queue: mpsc::Sender<(Job, Option<i64>)>,
+    queue: mpsc::Sender<Item>,
     /// For those who would rather be refused than wait long.
     places: Arc<Semaphore>,
     /// In whose name it writes; `None`: in the name of whoever this process is at the time.
@@ -104,7 +113,7 @@ pub struct Writer {
 
 impl Writer {
     pub(super) fn spawn(db: DatabaseConnection, instance: Arc<AtomicI64>, listeners: Listeners) -> Self {
-        let (queue, mut inbox) = mpsc::channel::<(Job, Option<i64>)>(WAITING);
+        let (queue, mut inbox) = mpsc::channel::<Item>(WAITING);
         tokio::spawn(async move {
             let mut line = Fair::default();
             let mut jobs = Vec::with_capacity(WAITING);
@@ -116,17 +125,22 @@ impl Writer {
                 while let Ok(job) = inbox.try_recv() {
                     jobs.push(job);
                 }
-                jobs.drain(..).for_each(|job| line.push(job.0.account(), job));
+                jobs.drain(..).for_each(|job| line.push(job.job.account(), job));
                 let mut group = Group::default();
                 let (mut count, mut weight) = (0, 0);
                 let instance = instance.load(Ordering::Acquire);
                 while count < TAKEN && weight < GROUP {
-                    let Some((job, life)) = line.pop() else { break };
+                    let Some(Item { job, life, chain }) = line.pop() else { break };
                     // Planned in an earlier life: what it rests on may be another instance's by now.
                     if life.is_some_and(|life| life != instance) && job.is_fenced() {
-                        job.refuse();
+                        job.refuse(StoreError::Fenced);
                         continue;
                     }
+                    if chain.as_ref().is_some_and(|chain| chain.load(Ordering::Acquire)) {
+                        job.refuse(StoreError::Unavailable("what comes before it is not committed".into()));
+                        continue;
+                    }
+                    group.chains.extend(chain);
                     (count, weight) = (count + 1, weight + job.weight());
                     group.push(job);
                 }
@@ -144,37 +158,54 @@ impl Writer {
     /// Waits for room, then for the commit.
     pub async fn write<W: Queued>(&self, what: W) -> Result<W::Output, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.send((what.job(reply), self.life)).await.map_err(|_| gone())?;
+        self.queue.send(self.item(what.job(reply), None)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 
-    /// Writes these in this order, one outcome each. Many calls of [`Self::write`] at once may come in any order: the
-    /// runtime interrupts them.
+    /// Writes these in this order, one outcome each; when the database is away for one of them, it is for all that
+    /// follow. Many calls of [`Self::write`] at once may come in any order: the runtime interrupts them.
     pub async fn write_all<W: Queued>(
         &self,
         all: impl IntoIterator<Item = W>,
     ) -> Vec<Result<W::Output, StoreError>> {
-        let mut answers = Vec::new();
+        let (mut answers, chain) = (Vec::new(), Chain::default());
         for what in all {
             let (reply, answer) = oneshot::channel();
             // If the writer is gone, so is the other end of the answer.
-            let _ = self.queue.send((what.job(reply), self.life)).await;
+            let _ = self.queue.send(self.item(what.job(reply), Some(&chain))).await;
             answers.push(answer);
         }
-        let mut outcomes = Vec::with_capacity(answers.len());
-        for answer in answers {
-            outcomes.push(answer.await.unwrap_or_else(|_| Err(gone())));
-        }
-        outcomes
+        outcomes(answers).await
     }
 
-    /// Refuses at once with [`StoreError::Full`] when too much waits; otherwise waits for the commit.
-    pub async fn try_write<W: Queued>(&self, what: W) -> Result<W::Output, StoreError> {
-        let _place = self.places.try_acquire().map_err(|_| StoreError::Full)?;
-        let (reply, answer) = oneshot::channel();
-        self.queue.try_send((what.job(reply), self.life)).map_err(|_| StoreError::Full)?;
-        answer.await.map_err(|_| gone())?
+    /// The same, but refuses all of them at once with [`StoreError::Full`] when too much waits.
+    pub async fn try_write_all<W: Queued>(
+        &self,
+        all: Vec<W>,
+    ) -> Result<Vec<Result<W::Output, StoreError>>, StoreError> {
+        let count = u32::try_from(all.len()).unwrap_or(u32::MAX);
+        let _places = self.places.try_acquire_many(count).map_err(|_| StoreError::Full)?;
+        let slots = self.queue.try_reserve_many(all.len()).map_err(|_| StoreError::Full)?;
+        let (mut answers, chain) = (Vec::with_capacity(all.len()), Chain::default());
+        for (what, slot) in all.into_iter().zip(slots) {
+            let (reply, answer) = oneshot::channel();
+            slot.send(self.item(what.job(reply), Some(&chain)));
+            answers.push(answer);
+        }
+        Ok(outcomes(answers).await)
     }
+
+    fn item(&self, job: Job, chain: Option<&Chain>) -> Item {
+        Item { job, life: self.life, chain: chain.cloned() }
+    }
+}
+
+async fn outcomes<T>(answers: Vec<oneshot::Receiver<Result<T, StoreError>>>) -> Vec<Result<T, StoreError>> {
+    let mut outcomes = Vec::with_capacity(answers.len());
+    for answer in answers {
+        outcomes.push(answer.await.unwrap_or_else(|_| Err(gone())));
+    }
+    outcomes
 }
 
 fn gone() -> StoreError {
@@ -231,8 +262,8 @@ macro_rules! kinds {
                 match self { $(Job::$kind(..) => $kind::FENCED),* }
             }
 
-            fn refuse(self) {
-                match self { $(Job::$kind(_, reply) => drop(reply.send(Err(StoreError::Fenced)))),* }
+            fn refuse(self, why: StoreError) {
+                match self { $(Job::$kind(_, reply) => drop(reply.send(Err(why)))),* }
             }
         }
 
@@ -244,7 +275,10 @@ macro_rules! kinds {
 
         /// The writes of one transaction, by kind, in the order the data falls.
         #[derive(Default)]
-        struct Group { $($field: (Vec<$kind>, Vec<Reply<$kind>>)),* }
+        struct Group {
+            chains: Vec<Chain>,
+            $($field: (Vec<$kind>, Vec<Reply<$kind>>)),*
+        }
 
         impl Group {
             fn push(&mut self, job: Job) {
@@ -257,7 +291,7 @@ macro_rules! kinds {
             }
 
             async fn write(mut self, db: &DatabaseConnection, instance: i64, listeners: &Listeners) {
-                $(self.$field = at_once(db, instance, self.$field).await;)*
+                $(self.$field = at_once(db, instance, self.$field, &self.chains).await;)*
                 let fenced = false $(|| ($kind::FENCED && !self.$field.0.is_empty()))*;
                 let count = 0 $(+ self.$field.0.len())*;
                 if count == 0 {
@@ -279,18 +313,28 @@ macro_rules! kinds {
                         listeners.wake();
                     }
                     Err(StoreError::Query(_) | StoreError::Conflict) if count > 1 => {
+                        let mut away = None;
                         $(for (write, reply) in self.$field.0.into_iter().zip(self.$field.1) {
+                            if let Some(error) = &away {
+                                let _ = reply.send(Err(StoreError::clone(error)));
+                                continue;
+                            }
                             let alone = transact(db, async |tx| {
                                 if $kind::FENCED && !still_alive(tx, instance).await? {
                                     return Ok(None);
                                 }
                                 Ok(apply(tx, (instance, listeners), std::slice::from_ref(&write)).await?.pop())
                             }).await;
+                            if let Err(error @ StoreError::Unavailable(_)) = &alone {
+                                away = Some(error.clone());
+                                broken(&self.chains);
+                            }
                             let _ = reply.send(alone.and_then(|output| output.ok_or(StoreError::Fenced)));
                         })*
                         listeners.wake();
                     }
                     Err(error) => {
+                        broken(&self.chains);
                         $(for reply in self.$field.1 { let _ = reply.send(Err(error.clone())); })*
                     }
                 }
@@ -305,6 +349,7 @@ async fn at_once<W: Write>(
     db: &DatabaseConnection,
     instance: i64,
     (group, replies): (Vec<W>, Vec<Reply<W>>),
+    chains: &[Chain],
 ) -> (Vec<W>, Vec<Reply<W>>) {
     if group.is_empty() {
         return (group, replies);
@@ -313,9 +358,17 @@ async fn at_once<W: Write>(
     match in_time(work).await {
         Ok(None) | Err(StoreError::Query(_) | StoreError::Conflict) => return (group, replies),
         Ok(Some(outputs)) => answer(replies, Ok(outputs)),
-        Err(error) => answer(replies, Err(error)),
+        Err(error) => {
+            broken(chains);
+            answer(replies, Err(error));
+        }
     }
     Default::default()
+}
+
+/// What follows these may not overtake them.
+fn broken(chains: &[Chain]) {
+    chains.iter().for_each(|chain| chain.store(true, Ordering::Release));
 }
 
 fn answer<T>(replies: Vec<oneshot::Sender<Result<T, StoreError>>>, outcome: Result<Vec<T>, StoreError>) {
@@ -338,14 +391,4 @@ kinds! {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_in_a_write_is_an_error_and_the_connection_serves_on() {
-        let db = sea_orm::Database::connect("sqlite::memory:").await.unwrap();
-        let failed = transact::<()>(&db, async |_| panic!("what data may cause")).await;
-        assert!(matches!(failed, Err(StoreError::Query(_))), "{failed:?}");
-        assert_eq!(transact(&db, async |_| Ok(7)).await.unwrap(), 7);
-    }
-}
+mod tests;

@@ -138,6 +138,16 @@ on_both_databases! {
         world.graph.wait_for_sent(2, SOON).await;
         service.settle().await;
         assert_eq!(world.graph.sent()[1].token, token("second"));
+
+        // Nobody reads a shadow's answer, so what it says of the conversation counts for nothing either.
+        world.responder.behave(Some("first"), Answer::Handoff("A person will see to it.".into()));
+        world.responder.behave(Some("second"), Answer::Text("with a\u{0}hole".into()));
+        for n in 3..=4 {
+            service.text(SHOP, ANNA, "And now?").await;
+            let sent = world.graph.wait_for_sent(n, SOON).await;
+            assert_eq!(sent.last().map(|sent| sent.text()), Some("with ahole"));
+            service.settle().await;
+        }
         service.running.stop().await;
     }
 }
