@@ -117,6 +117,8 @@ macro_rules! either {
 either! {
     /// Makes the session there, unless it is, and makes it run.
     start(spec: Spec<'_>) -> Result<(), EngineError>;
+    /// Has what the session hears brought here, if it does not yet: our address may be another than when it was made.
+    align(spec: Spec<'_>) -> Result<(), EngineError>;
     /// Stops it; the phone stays linked. Nothing to do is fine.
     stop(name: &str) -> Result<(), EngineError>;
     /// Stops and starts it.

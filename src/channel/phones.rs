@@ -279,6 +279,10 @@ impl Phones {
         Ok(())
     }
 
+    pub(super) async fn align(&self, _: Spec<'_>) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     pub(super) async fn stop(&self, name: &str) -> Result<(), EngineError> {
         self.line(name, |line| line.turn(Stage::Stopped)).map(drop)
     }

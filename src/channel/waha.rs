@@ -138,6 +138,22 @@ impl Waha {
         }
     }
 
+    pub(super) async fn align(&self, spec: Spec<'_>) -> Result<(), EngineError> {
+        let Outcome::Done(session) = self.ask(Method::GET, &["sessions", spec.name], None).await? else {
+            return Ok(());
+        };
+        let wanted = self.config(&spec);
+        let webhooks = session["config"]["webhooks"].as_array();
+        if webhooks.into_iter().flatten().any(|webhook| webhook["url"] == wanted["webhooks"][0]["url"]) {
+            return Ok(());
+        }
+        // It restarts the session, so it is done only when nothing would be heard without it.
+        match self.ask(Method::PUT, &["sessions", spec.name], Some(&json!({ "config": wanted }))).await? {
+            Outcome::Done(_) => Ok(()),
+            Outcome::Refused(_, words) => Err(EngineError::Refused(words)),
+        }
+    }
+
     fn config(&self, spec: &Spec<'_>) -> Value {
         let mut url = format!("{}/api/webhook/waha?tenant_id=", self.0.callback);
         url.extend(url::form_urlencoded::byte_serialize(spec.tenant.as_bytes()));
@@ -173,8 +189,9 @@ impl Waha {
     }
 
     pub(super) async fn look(&self, name: &str, fresh: bool) -> Result<Seen, EngineError> {
-        if !fresh {
-            return Ok(self.listed().await?.get(name).cloned().unwrap_or(Seen::Absent));
+        // What all are told together is a moment old: good enough for good news, and for nothing else.
+        if !fresh && let Some(working @ Seen::Working(_)) = self.listed().await?.get(name) {
+            return Ok(working.clone());
         }
         match self.ask(Method::GET, &["sessions", name], None).await? {
             Outcome::Done(session) => Ok(seen(&session)),

@@ -44,6 +44,7 @@ impl Sessions {
             tracing::warn!(event = "session_interrupted", session = id, lost, "deliveries are `unknown` now");
             metrics::counter!(metric::DELIVERIES_UNKNOWN).increment(lost);
         }
+        self.align(life, id).await?;
         let (mut look_at, mut look) = (Instant::now(), true);
         let (mut alive_at, mut silences) = (Instant::now() + ALIVE, 0);
         loop {
@@ -101,6 +102,20 @@ impl Sessions {
                 () = life.stop.cancelled() => return Ok(()),
             }
         }
+    }
+
+    /// Sees that the engine brings what it hears to where we are now.
+    async fn align(&self, life: &Life, id: i64) -> Result<(), StoreError> {
+        let Some(session) = life.store.own_session(id).await?.filter(|s| s.wanted == "running" && s.paired)
+        else {
+            return Ok(());
+        };
+        let Some(engine) = self.0.parts.engines.of(&session.engine) else { return Ok(()) };
+        let key = self.webhook_key(&session).ok().flatten();
+        if let Err(error) = engine.align(self.spec(&session, key.as_ref())).await {
+            tracing::warn!(event = "session_not_aligned", session = id, %error);
+        }
+        Ok(())
     }
 
     /// Goes on with a command that was given while the engine was away. True: done.
@@ -255,7 +270,7 @@ impl Sessions {
             );
         }
         // What the phone unlinked must not lie about at the engine, nor make it show codes to nobody.
-        if state == State::LoggedOut
+        if now.reason == "phone_logged_out"
             && let Err(error) = engine.logout(&now.name).await
         {
             tracing::warn!(event = "session_keys_left", session = id, %error);

@@ -1,5 +1,5 @@
 //! Stand-ins with state, on real sockets: Meta's Graph API, a response API, Meta's webhook deliveries,
-//! and a customer's phone.
+//! a WAHA server, and a customer's phone.
 //!
 //! `switchboard demo` and the tests run the very same ones. They play other people's machines, so they have a
 //! clock of their own and know nothing of our database.
@@ -7,6 +7,7 @@
 pub mod graph;
 pub mod phone;
 pub mod response_api;
+pub mod waha;
 pub mod webhook;
 
 mod server;

@@ -254,3 +254,6 @@ pub fn bare_id(id: &str) -> String {
         _ => id.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -130,9 +130,11 @@ impl World {
     /// Starts an instance with more, or other, variables.
     pub async fn start_with(&self, more: &[(&str, &str)]) -> Service {
         let mut variables = self.variables();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // Engines bring what they hear to where we really are.
+        variables.insert("WAHA_WEBHOOK_URL".into(), format!("http://{}", listener.local_addr().unwrap()));
         variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let config = Config::load(&variables).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let phones = self.phones.clone();
         let options = Options { clock: self.clock.clone(), phones, ..Options::default() };
         let running = app::start(&config, listener, options).await.unwrap();

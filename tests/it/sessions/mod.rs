@@ -2,6 +2,7 @@
 
 mod life;
 mod line;
+mod waha;
 
 use serde_json::{Value, json};
 
