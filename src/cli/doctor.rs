@@ -1,5 +1,7 @@
 //! `switchboard doctor`: looks at everything a deployment depends on and says what to mend.
 
+mod sessions;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -39,8 +41,12 @@ impl Doctor {
         findings.push(("webhook secrets", secrets(config)));
         let (database, store) = database(config).await;
         findings.extend(database);
+        let mut in_use = false;
         if let Some(store) = store {
             findings.push(("keys", keys(config, &store).await));
+            let (finding, waha) = sessions::rows(config, &store).await;
+            findings.push(("sessions", finding));
+            in_use = waha;
             store.close().await;
         }
         findings.push((
@@ -55,6 +61,7 @@ impl Doctor {
                 Doubt("RESPONSE_API_BASE_URL is not set: every chatbot must name its own".into()),
             ),
         });
+        findings.push(("session engine", sessions::engine(config, in_use).await));
         findings.push(("session path", folder(&config.sessions.session_path)));
 
         let mut bad = false;

@@ -5,6 +5,7 @@
 //! clock of their own and know nothing of our database.
 
 pub mod graph;
+pub mod handset;
 pub mod phone;
 pub mod response_api;
 pub mod waha;

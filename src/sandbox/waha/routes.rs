@@ -22,6 +22,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
                 .service(web::resource("/sessions").get(list).post(create))
                 .service(web::resource("/sessions/{name}").get(one).put(replace).delete(remove))
                 .route("/sessions/{name}/{action}", web::post().to(act))
+                .route("/server/version", web::get().to(version))
                 .route("/contacts/check-exists", web::get().to(check_exists))
                 .route("/sendText", web::post().to(send_text))
                 .route("/sendSeen", web::post().to(send_seen))
@@ -45,6 +46,11 @@ async fn guard(
         return Ok(request.into_response(answer).map_into_boxed_body());
     }
     Ok(next.call(request).await?.map_into_boxed_body())
+}
+
+async fn version(state: Data<State>) -> HttpResponse {
+    let version = if lock(&state.options).version == Version::Old { "2024.10.8" } else { "2026.7.1" };
+    HttpResponse::Ok().json(json!({ "version": version, "engine": "NOWEB", "tier": "CORE", "browser": null }))
 }
 
 fn unprocessable(message: &str) -> HttpResponse {
