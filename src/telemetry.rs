@@ -89,6 +89,9 @@ pub mod metric {
     pub const EVENTS_UNRESOLVED: &str = "switchboard_waha_unresolved_total";
     /// Counter: sessions that came to stand elsewhere, by `state` and `reason`.
     pub const SESSION_STATES: &str = "switchboard_session_states_total";
+    /// Counter: writes of what was seen of sessions, by `outcome` (stored, failed): how reliably they are kept, and how
+    /// reliable the database is to them.
+    pub const SESSION_WRITES: &str = "switchboard_session_writes_total";
     /// Counter: pairings by `outcome` (paired, failed): the success rate of linking phones.
     pub const SESSION_PAIRINGS: &str = "switchboard_session_pairings_total";
     /// Counter: runs of a clean-up, by `what` (sessions, files).
@@ -141,6 +144,7 @@ fn describe() {
     describe_counter!(metric::EVENT_TRIES, "Tries to tell tenants' systems of an event, by outcome");
     describe_counter!(metric::EVENTS_UNRESOLVED, "Webhooks of WAHA for which no tenant is known");
     describe_counter!(metric::SESSION_STATES, "Sessions that came to stand elsewhere, by state and reason");
+    describe_counter!(metric::SESSION_WRITES, "Writes of what was seen of sessions, by outcome");
     describe_counter!(metric::SESSION_PAIRINGS, "Phones that were linked, or not, by outcome");
     describe_counter!(metric::SESSION_CLEANUPS, "Runs of a clean-up of sessions or their files");
     describe_counter!(metric::SESSION_CLEANED, "Sessions or files removed by clean-ups");

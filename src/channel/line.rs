@@ -181,12 +181,7 @@ impl Sessions {
             Err(SendFailure::NotSent(detail)) => {
                 let tried = u32::try_from(delivery.attempts).unwrap_or(0).min(8);
                 let wait = self.0.parts.clock.pause((AGAIN * 2_u32.pow(tried)).min(LONGEST));
-                tracing::warn!(
-                    event = "session_send_waits",
-                    session = session.id,
-                    delivery = delivery.id,
-                    detail
-                );
+                tracing::warn!(event = "session_send_waits", session = session.id, delivery = delivery.id);
                 let held = ended("not_sent", DeliveryStatus::Queued, Some("session_disconnected"));
                 let next_at = now + i64::try_from(wait.as_millis()).unwrap_or(0);
                 (Sent::NotTaken, FinishAttempt { detail: Some(detail), next_at, ..held })

@@ -47,6 +47,8 @@ impl Sessions {
         self.align(life, id).await?;
         let (mut look_at, mut look) = (Instant::now(), true);
         let (mut alive_at, mut silences) = (Instant::now() + ALIVE, 0);
+        // When the line is to be looked at, whether or not anybody rings.
+        let mut line_at = Instant::now();
         loop {
             if life.stop.is_cancelled() {
                 return Ok(());
@@ -76,8 +78,10 @@ impl Sessions {
                 look = false;
                 look_at = Instant::now() + clock.pause(interval(State::parse(&session.state)));
             }
-            let mut rest = look_at.saturating_duration_since(Instant::now());
-            if session.state == State::Connected.as_str() && session.wanted == "running" {
+            let sends = session.state == State::Connected.as_str() && session.wanted == "running";
+            if !sends {
+                line_at = Instant::now();
+            } else {
                 if Instant::now() >= alive_at {
                     alive_at = Instant::now() + ALIVE;
                     silences = self.listen(&session, &engine, silences).await;
@@ -88,17 +92,19 @@ impl Sessions {
                         continue;
                     }
                 }
-                let line = self.work_off(life, &session, &engine).await?;
-                look |= line.look;
-                rest = rest.min(line.rest);
-            }
-            if look || rest.is_zero() {
-                tokio::task::yield_now().await;
-                continue;
+                if Instant::now() >= line_at {
+                    let line = self.work_off(life, &session, &engine).await?;
+                    look |= line.look;
+                    if look || line.rest.is_zero() {
+                        tokio::task::yield_now().await;
+                        continue;
+                    }
+                    line_at = Instant::now() + line.rest.clamp(clock.pause(SHORTEST), REST);
+                }
             }
             tokio::select! {
-                () = tokio::time::sleep(rest.clamp(clock.pause(SHORTEST), REST)) => {}
-                () = bell.rings() => {}
+                () = tokio::time::sleep_until(if sends { look_at.min(line_at) } else { look_at }) => {}
+                () = bell.rings() => line_at = Instant::now(),
                 () = life.stop.cancelled() => return Ok(()),
             }
         }
@@ -194,7 +200,10 @@ impl Sessions {
             return Ok(Some(session));
         }
         let turned = session.state != next.state || session.reason != next.reason;
-        if !life.store.observe_session(&next, turned).await? {
+        let stored = life.store.observe_session(&next, turned).await;
+        let outcome = if stored.is_ok() { "stored" } else { "failed" };
+        metrics::counter!(metric::SESSION_WRITES, "outcome" => outcome).increment(1);
+        if !stored? {
             return Ok(None);
         }
         self.turned_to(life, &session, &next, engine).await?;

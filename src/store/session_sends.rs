@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 
 use super::deliveries::Delivery;
-use super::sessions::key_of;
+use super::sessions::{key_of, session_of};
 use super::{Store, StoreError, sql};
 
 /// The next delivery of a session, and what its pace depends on.
@@ -28,6 +28,8 @@ pub struct Sent {
     pub new_contacts: i64,
 }
 
+/// The open deliveries, in the words of their index: without them SQLite would read all that were ever sent.
+const OPEN: &str = "status in ('queued', 'sending') and status";
 /// The accounts a session has, or had.
 const ACCOUNTS: &str = "(select id from whatsapp_accounts where phone_number_id = $1)";
 
@@ -43,11 +45,12 @@ impl Store {
         let author = if started { "=" } else { "<>" };
         let text = format!(
             "select d.id from deliveries d join messages m on m.id = d.message_id \
-             where d.status = 'queued' and d.whatsapp_account_id in {ACCOUNTS} and m.author {author} 'api' \
-             and d.next_at <= $2 and not exists (select 1 from deliveries o join messages om on om.id = o.message_id \
-                 where o.conversation_id = d.conversation_id and o.status = 'queued' and o.id < d.id \
-                 and o.next_at > $2 and om.author {author} 'api') \
-             order by d.id limit 1"
+             where d.status in ('queued', 'sending') and d.status = 'queued' and d.whatsapp_account_id in {ACCOUNTS} \
+             and m.author {author} 'api' and d.next_at <= $2 \
+             and not exists (select 1 from deliveries o join messages om on om.id = o.message_id \
+                 where o.conversation_id = d.conversation_id and o.status in ('queued', 'sending') \
+                 and o.status = 'queued' and o.id < d.id and o.next_at > $2 and om.author {author} 'api') \
+             order by d.id + 0 limit 1"
         );
         let values: [Value; 2] = [key_of(session).into(), now.into()];
         let row = self.read().query_one_raw(sql::statement(self.read(), &text, values)).await?;
@@ -86,13 +89,14 @@ impl Store {
 
     /// The sessions with something to send now: for whoever missed the news of it.
     pub async fn sessions_with_work(&self, now: i64) -> Result<Vec<i64>, StoreError> {
-        let text = "select distinct s.id from whatsapp_sessions s \
-                    join whatsapp_accounts a on a.phone_number_id = 'ses_' || s.id \
-                    join deliveries d on d.whatsapp_account_id = a.id \
-                    where s.owner = $1 and s.state = 'connected' and d.status = 'queued' and d.next_at <= $2";
-        let values: [Value; 2] = [self.instance().into(), now.into()];
-        let rows = self.read().query_all_raw(sql::statement(self.read(), text, values)).await?;
-        Ok(rows.iter().map(|row| row.try_get("", "id")).collect::<Result<_, _>>()?)
+        let text = "select distinct a.phone_number_id as number from deliveries d \
+                    join whatsapp_accounts a on a.id = d.whatsapp_account_id \
+                    where d.status in ('queued', 'sending') and d.status = 'queued' and d.next_at <= $1 \
+                    and a.transport = 'session'";
+        let rows = self.read().query_all_raw(sql::statement(self.read(), text, [now.into()])).await?;
+        let numbers = rows.iter().map(|row| row.try_get("", "number"));
+        let numbers = numbers.collect::<Result<Vec<String>, _>>()?;
+        Ok(numbers.iter().filter_map(|number| session_of(number)).collect())
     }
 
     /// What a session's former owner was sending when it stopped: nobody knows whether it went out.
@@ -102,12 +106,12 @@ impl Store {
         let text = format!(
             "update attempts set outcome = 'unknown', finished_at = $2, detail = 'interrupted' \
              where finished_at is null and delivery_id in \
-             (select id from deliveries where status = 'sending' and whatsapp_account_id in {ACCOUNTS})"
+             (select id from deliveries where {OPEN} = 'sending' and whatsapp_account_id in {ACCOUNTS})"
         );
         tx.execute_raw(sql::statement(&tx, &text, values)).await?;
         let text = format!(
             "update deliveries set status = 'unknown', reason = 'interrupted' \
-             where status = 'sending' and whatsapp_account_id in {ACCOUNTS}"
+             where {OPEN} = 'sending' and whatsapp_account_id in {ACCOUNTS}"
         );
         let done = tx.execute_raw(sql::statement(&tx, &text, [key_of(session).into()])).await?;
         tx.commit().await?;
@@ -129,7 +133,7 @@ impl Store {
             ""
         };
         let text = format!(
-            "update deliveries set reason = $2 where status = 'queued' and whatsapp_account_id in {ACCOUNTS} \
+            "update deliveries set reason = $2 where {OPEN} = 'queued' and whatsapp_account_id in {ACCOUNTS} \
              and coalesce(reason, '') <> coalesce($2, '') {which}"
         );
         let values: [Value; 2] = [key_of(session).into(), reason.into()];

@@ -327,8 +327,8 @@ async fn forget(tx: &DatabaseTransaction, session: &Session, now: i64) -> Result
     let text = "update whatsapp_accounts set deleted_at = $2, updated_at = $2 where phone_number_id = $1 \
                 and deleted_at is null";
     tx.execute_raw(sql::statement(tx, text, [key.as_str().into(), now.into()])).await?;
-    let text = "update deliveries set status = 'cancelled', reason = 'session_deleted' where status = 'queued' \
-                and whatsapp_account_id in (select id from whatsapp_accounts where phone_number_id = $1)";
+    let text = "update deliveries set status = 'cancelled', reason = 'session_deleted' \
+                where status in ('queued', 'sending') and status = 'queued' and whatsapp_account_id in (select id from whatsapp_accounts where phone_number_id = $1)";
     tx.execute_raw(sql::statement(tx, text, [key.as_str().into()])).await?;
     tx.execute_raw(sql::statement(tx, "delete from numbers where phone_number_id = $1", [key.into()]))
         .await?;

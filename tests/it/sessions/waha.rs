@@ -138,7 +138,8 @@ on_both_databases! {
         assert!(waha.posted().iter().all(|(_, status)| *status == Some(200)), "{:?}", waha.posted());
         // B-26: what is to be watched is there.
         let metrics = tenant.request("GET", "/metrics").send().await.unwrap().text().await.unwrap();
-        for name in ["switchboard_session_states_total", "switchboard_session_pairings_total{outcome=\"paired\"}"] {
+        for name in ["switchboard_session_states_total", "switchboard_session_writes_total{outcome=\"stored\"}",
+            "switchboard_session_pairings_total{outcome=\"paired\"}"] {
             assert!(metrics.contains(name), "{name}");
         }
         service.running.stop().await;
