@@ -73,7 +73,7 @@ impl Ledger {
             if world.graph.sent_count() + doubtful.len() >= self.written {
                 let answers = answers(world);
                 let open = |n: &usize| !answers.contains_key(n) && !doubtful.contains(n);
-                if !(0..self.written).any(|n| open(&n)) && world.db.texts(OPEN).await.is_empty() {
+                if !(0..self.written).any(|n| open(&n)) && at_rest(&world.db).await {
                     break;
                 }
             }
@@ -159,6 +159,11 @@ const OPEN: &str = "select 'event ' || state from event_states where state = 're
     union all select 'waiting' from pending_messages \
     union all select 'turn ' || status from turns where status = 'asking' \
     union all select 'delivery ' || status from deliveries where status in ('queued', 'sending')";
+
+/// Whether no work is open.
+pub async fn at_rest(db: &Db) -> bool {
+    db.texts(OPEN).await.is_empty()
+}
 
 /// What must never stand in the database: a row of one tenant that hangs on another's, a message or an answer that is
 /// there twice, an end without a reason.

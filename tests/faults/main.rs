@@ -13,15 +13,20 @@ mod files;
 mod kills;
 mod ledger;
 mod outages;
+mod pressure;
 mod schemas;
 
+use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use harness::Db;
+use tokio::runtime::Runtime;
 
 /// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,8 +83,9 @@ pub struct Held {
 struct Drill {
     name: &'static str,
     fault: &'static str,
+    alone: bool,
     on: &'static [Kind],
-    run: fn(At) -> Pin<Box<dyn Future<Output = Held>>>,
+    work: fn(At) -> Pin<Box<dyn Future<Output = Held>>>,
 }
 
 macro_rules! drills {
@@ -87,8 +93,9 @@ macro_rules! drills {
         const DRILLS: &[Drill] = &[$(Drill {
             name: stringify!($name),
             fault: $fault,
+            alone: matches!(stringify!($module).as_bytes(), b"crowds"),
             on: &[$($kind),+],
-            run: |at| Box::pin($module::$name(at)),
+            work: |at| Box::pin($module::$name(at)),
         }),*];
     };
 }
@@ -111,6 +118,9 @@ drills! {
     schemas::newer_schema on Sqlite Postgres: "the schema of a later version"
     crowds::loud_and_slow on Sqlite Postgres: "one tenant slow, one fifty times as loud"
     crowds::burst on Sqlite Postgres: "one tenant's burst"
+    pressure::half_open on Sqlite: "half-open connections"
+    pressure::overload on Sqlite Postgres: "more at once than may wait"
+    pressure::soak on Sqlite Postgres: "a steady stream"
 }
 
 fn main() -> ExitCode {
@@ -131,30 +141,52 @@ fn main() -> ExitCode {
     let names: Vec<&String> =
         arguments.iter().filter(|a| !a.starts_with('-') && a.parse::<u64>().is_err()).collect();
     let chosen = |name: &str| names.is_empty() || names.iter().any(|wanted| name.contains(wanted.as_str()));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let postgres = runtime.block_on(Db::postgres()).is_some();
+    let postgres = runtime().block_on(Db::postgres()).is_some();
 
     // What did not hold stands in the table; here only what panicked elsewhere, without its trace.
     std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
     println!("{:52}  {:8}  {:28}  {:4}  figure", "fault", "database", "tried", "held");
-    let mut all_held = true;
-    for drill in DRILLS.iter().filter(|drill| chosen(drill.name)) {
-        for kind in drill.on.iter().copied().filter(|kind| postgres || *kind == Sqlite) {
-            let began = Instant::now();
-            let run = AssertUnwindSafe((drill.run)(At { kind, scale })).catch_unwind();
-            let held = runtime.block_on(run).map_err(|panic| said(&*panic));
-            let (tried, word, figure) = match held {
-                Ok(held) => (held.tried, "yes", held.figure),
-                Err(why) => (drill.name.to_owned(), "NO", why),
-            };
-            all_held &= word == "yes";
-            let (name, took) = (format!("{kind:?}"), began.elapsed().as_secs_f64());
-            // What did not hold stands in the table; here only what panicked elsewhere, without its trace.
-            std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
-            println!("{:52}  {name:8}  {tried:28}  {word:4}  {figure}  [{took:.1} s]", drill.fault);
-        }
+    let drills = DRILLS.iter().filter(|drill| chosen(drill.name));
+    let all = drills.flat_map(|drill| drill.on.iter().map(move |kind| (drill, *kind)));
+    let all: Vec<_> = all.filter(|(_, kind)| postgres || *kind == Sqlite).collect();
+    let held = AtomicBool::new(true);
+    // Most of a drill is waiting, so several run at once; where time is compared, and for good figures, one.
+    let (alone, together): (VecDeque<_>, VecDeque<_>) = all.into_iter().partition(|(drill, _)| drill.alone);
+    for (line, threads) in [(together, if full { 1 } else { 4 }), (alone, 1)] {
+        let line = Mutex::new(line);
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    let next = || line.lock().unwrap().pop_front();
+                    while let Some((drill, kind)) = next() {
+                        if !drill.run(At { kind, scale }) {
+                            held.store(false, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
     }
-    if all_held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if held.into_inner() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+impl Drill {
+    /// Runs it and prints its row; whether it held.
+    fn run(&self, at: At) -> bool {
+        let began = Instant::now();
+        let held = runtime().block_on(AssertUnwindSafe((self.work)(at)).catch_unwind());
+        let (tried, word, figure) = match held {
+            Ok(held) => (held.tried, "yes", held.figure),
+            Err(why) => (self.name.to_owned(), "NO", said(&*why)),
+        };
+        let (name, took) = (format!("{:?}", at.kind), began.elapsed().as_secs_f64());
+        println!("{:52}  {name:8}  {tried:28}  {word:4}  {figure}  [{took:.1} s]", self.fault);
+        word == "yes"
+    }
 }
 
 /// The words of a panic.
