@@ -224,13 +224,14 @@ async fn heartbeat(parts: &Parts) {
 /// Finds open work of conversations: left by a dead instance, held until now, or told by another instance.
 async fn patrol(parts: Parts, unit: Unit) {
     let mut news = parts.news.hear();
-    // At the start everything open is work.
-    let mut grace = 0;
+    // At the start everything open is work, also what is dated later than now: the clock may have been put back.
+    let mut grace = None;
     loop {
-        if let Err(error) = search(&parts, &unit, parts.clock.now_ms() - grace + 1).await {
+        let older_than = grace.map_or(i64::MAX, |grace| parts.clock.now_ms() - grace + 1);
+        if let Err(error) = search(&parts, &unit, older_than).await {
             tracing::warn!(%error, "open conversations could not be looked for");
         }
-        grace = GRACE;
+        grace = Some(GRACE);
         let round = tokio::time::sleep(PATROL);
         tokio::pin!(round);
         loop {
@@ -247,12 +248,12 @@ async fn patrol(parts: Parts, unit: Unit) {
                         }
                     }
                     Ok(News::Work) => {
-                        grace = 0;
+                        grace = None;
                         break;
                     }
                     Ok(News::Lost) | Err(broadcast::error::RecvError::Lagged(_)) => {
                         unit.conversations.forget_all();
-                        grace = 0;
+                        grace = None;
                         break;
                     }
                     Ok(_) => {}

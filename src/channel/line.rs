@@ -13,7 +13,7 @@ use super::pace::{self, Facts, Gate, Pace};
 use super::supervise::Life;
 use crate::message::{DeliveryStatus, Recipient};
 use crate::store::StoreError;
-use crate::store::deliveries::{FinishAttempt, StartAttempt};
+use crate::store::attempts::{FinishAttempt, StartAttempt};
 use crate::store::session_sends::Next;
 use crate::store::sessions::Session;
 use crate::telemetry::metric;

@@ -34,7 +34,8 @@ impl Pacing {
             return 0;
         }
         let Some(slot) = slots.get_mut(key) else { return 0 };
-        if now >= slot.until && now >= slot.next_at {
+        // Later than it can be: the clock went back meanwhile.
+        if (now >= slot.until && now >= slot.next_at) || slot.until - now > REMEMBERED_MS {
             slots.remove(key);
             return 0;
         }

@@ -15,7 +15,7 @@ use crate::media::UploadFailure;
 use crate::message::DeliveryStatus;
 use crate::routing::{Account, Status};
 use crate::store::StoreError;
-use crate::store::deliveries::{FinishAttempt, StartAttempt};
+use crate::store::attempts::{FinishAttempt, StartAttempt};
 use crate::telemetry::metric;
 
 /// Waits before the safe retries, in seconds: 4^n.
@@ -64,7 +64,10 @@ impl Outbox {
         let pair = format!("{}/{conversation}", parcel.phone_number_id);
         let now = self.0.clock.now_ms();
         let paced = self.0.pacing.wait(&parcel.phone_number_id, now).max(self.0.pacing.wait(&pair, now));
-        let wait = paced.max(parcel.next_at.saturating_sub(now));
+        // Longer than any wait there is: the clock went back meanwhile.
+        let due =
+            Some(parcel.next_at.saturating_sub(now)).filter(|due| *due <= LONGEST_WAIT.as_millis() as i64);
+        let wait = paced.max(due.unwrap_or(0));
         if wait > 0 {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(wait.unsigned_abs())) => {}

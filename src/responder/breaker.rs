@@ -32,7 +32,8 @@ impl Breaker {
     pub fn allows(&self, key: &str, now: i64) -> bool {
         let mut states = self.0.lock().unwrap_or_else(|e| e.into_inner());
         let Some(State { rest: Some((until, length)), .. }) = states.get_mut(key) else { return true };
-        if now < *until {
+        // A rest that ends later than it can: the clock went back meanwhile.
+        if now < *until && *until - now <= *length {
             return false;
         }
         *until = now + *length;

@@ -8,6 +8,7 @@ pub mod accept;
 pub mod accounts;
 pub mod alerts;
 pub mod analytics;
+pub mod attempts;
 pub mod audit;
 pub mod chatbots;
 mod connect;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::accounts::Seen;
-use super::deliveries::FinishAttempt;
+use super::attempts::FinishAttempt;
 use super::event_endpoints::Listeners;
 use super::{Store, StoreError, accounts, sql, usage};
 use crate::message::{DeliveryStatus, Pricing};

@@ -15,7 +15,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBacken
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::accept::Accept;
-use super::deliveries::{FinishAttempt, StartAttempt};
+use super::attempts::{FinishAttempt, StartAttempt};
 use super::event_endpoints::Listeners;
 use super::events::Process;
 use super::fair::Fair;

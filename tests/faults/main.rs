@@ -13,6 +13,7 @@ mod files;
 mod kills;
 mod ledger;
 mod outages;
+mod outside;
 mod pressure;
 mod schemas;
 
@@ -116,6 +117,8 @@ drills! {
     schemas::two_starters on Sqlite Postgres: "two starters on an older schema"
     schemas::migration_fails on Sqlite Postgres: "a migration fails half-way"
     schemas::newer_schema on Sqlite Postgres: "the schema of a later version"
+    outside::endless_answers on Sqlite: "answers without end, names that lead nowhere"
+    outside::clock_jumps on Sqlite Postgres: "the clock jumps back and forth"
     crowds::loud_and_slow on Sqlite Postgres: "one tenant slow, one fifty times as loud"
     crowds::burst on Sqlite Postgres: "one tenant's burst"
     pressure::half_open on Sqlite: "half-open connections"

@@ -9,7 +9,7 @@ use switchboard::config::Config;
 use switchboard::routing::Status;
 use switchboard::sandbox::response_api::Answer;
 use switchboard::sandbox::webhook::text_body;
-use switchboard::store::deliveries::StartAttempt;
+use switchboard::store::attempts::StartAttempt;
 use switchboard::store::{Location, Store, StoreError, migrate_up};
 
 use crate::harness::{ADMIN_KEY, Db, Onboard, SHOP, SOON, Service, World};

@@ -7,7 +7,7 @@ use switchboard::news::News;
 use switchboard::routing::sealed_place;
 use switchboard::sandbox::graph::{Fault, Rule};
 use switchboard::sandbox::response_api::Answer;
-use switchboard::store::deliveries::{FinishAttempt, StartAttempt};
+use switchboard::store::attempts::{FinishAttempt, StartAttempt};
 use uuid::Uuid;
 
 use crate::harness::{HELP, Onboard, SHOP, SOON, Service, World, token};
