@@ -1,7 +1,7 @@
 //! Drills: each brings one fault about, on real sockets and real databases, and holds what came of it against what
 //! is promised. Prints a table; fails when anything did not hold. docs/RELIABILITY.md tells what the rows mean.
 //!
-//! `cargo test --test faults -- [name…] [--full] [--cycles N] [--soak SECONDS] [--schedules N] [--seed N]`
+//! `cargo test --test faults -- [name…] [--full] [--cycles N] [--soak SECONDS]`
 
 #![allow(clippy::print_stdout)] // the table
 
@@ -48,10 +48,6 @@ pub struct Scale {
     pub cycles: usize,
     /// Length of the soak.
     pub soak: Duration,
-    /// Random schedules on each database.
-    pub schedules: u64,
-    /// The first schedule's seed.
-    pub seed: u64,
 }
 
 /// Where a drill takes place.
@@ -138,8 +134,6 @@ fn main() -> ExitCode {
         full,
         cycles: number("--cycles").unwrap_or(usual(8, 1_000)) as usize,
         soak: Duration::from_secs(number("--soak").unwrap_or(usual(5, 7_200))),
-        schedules: number("--schedules").unwrap_or(usual(4, 500)),
-        seed: number("--seed").unwrap_or(1),
     };
     let names: Vec<&String> =
         arguments.iter().filter(|a| !a.starts_with('-') && a.parse::<u64>().is_err()).collect();
