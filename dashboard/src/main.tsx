@@ -7,11 +7,11 @@ import { Notifications } from '@mantine/notifications';
 import { QueryClientProvider } from '@tanstack/react-query';
 import { RouterProvider } from '@tanstack/react-router';
 import { setNonce } from 'get-nonce';
-import { StrictMode } from 'react';
+import { StrictMode, useMemo } from 'react';
 import { createRoot } from 'react-dom/client';
 import { queries } from './app/queries';
 import { router } from './app/router';
-import { theme, variables } from './app/theme';
+import { themeOf, variables } from './app/theme';
 import { SpeechProvider, useSpeech } from './i18n';
 
 // The policy allows only styles that carry the page's own nonce.
@@ -19,7 +19,8 @@ const nonce = document.querySelector<HTMLMetaElement>('meta[name=csp-nonce]')?.c
 setNonce(nonce);
 
 function Looks() {
-  const { direction } = useSpeech();
+  const { direction, t } = useSpeech();
+  const theme = useMemo(() => themeOf(t('action.close')), [t]);
   return (
     <DirectionProvider key={direction} initialDirection={direction} detectDirection={false}>
       <MantineProvider theme={theme} cssVariablesResolver={variables} defaultColorScheme="auto" getStyleNonce={() => nonce}>

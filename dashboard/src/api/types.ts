@@ -19,6 +19,7 @@ export type Media = Schemas['MediaView'];
 export type Trial = Schemas['Trial'];
 export type Day = Schemas['DayFigures'];
 export type ChatbotFigures = Schemas['ChatbotFigures'];
+export type Session = Schemas['SessionView'];
 export type Role = 'viewer' | 'agent' | 'admin' | 'owner';
 
 /** Whoever is signed in. */

@@ -5,7 +5,12 @@ const brand: MantineColorsTuple = [
   '#effaf8', '#d9f2ee', '#b2e4dc', '#84d3c7', '#52bcad', '#2f9f91', '#1b8578', '#0f6f66', '#0c5a53', '#084641',
 ];
 
-export const theme = createTheme({
+/** What closes a dialog is a cross: its name is for those who cannot see it. */
+export const themeOf = (close: string) => createTheme({
+  components: {
+    // A dialog's head is no head of the page.
+    Modal: { defaultProps: { closeButtonProps: { 'aria-label': close }, attributes: { header: { role: 'presentation' } } } },
+  },
   colors: { brand },
   primaryColor: 'brand',
   primaryShade: 7,

@@ -573,4 +573,5 @@ export const en = {
   'session.engine_unreachable.do': 'See that the engine runs and that WAHA_API_URL is its address; nothing needs to be scanned again.',
   'session.max_reconnect_exceeded': 'The connection did not come back after several tries.',
   'session.max_reconnect_exceeded.do': 'See that the phone has a connection, then reconnect.',
+  'connect.sandbox': 'Scan with the sandbox phone',
 } as const satisfies Record<string, string>;

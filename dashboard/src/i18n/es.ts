@@ -550,4 +550,5 @@ export const es: Words = {
   'session.engine_unreachable.do': 'Compruebe que el motor funciona y que WAHA_API_URL es su dirección; no hay que escanear de nuevo.',
   'session.max_reconnect_exceeded': 'La conexión no volvió tras varios intentos.',
   'session.max_reconnect_exceeded.do': 'Compruebe que el teléfono tiene conexión y reconecte.',
+  'connect.sandbox': 'Escanear con el teléfono de pruebas',
 };

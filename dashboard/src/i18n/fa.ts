@@ -550,4 +550,5 @@ export const fa: Words = {
   'session.engine_unreachable.do': 'ببینید موتور کار می‌کند و WAHA_API_URL نشانی آن است؛ اسکن دوباره لازم نیست.',
   'session.max_reconnect_exceeded': 'اتصال پس از چند تلاش بازنگشت.',
   'session.max_reconnect_exceeded.do': 'ببینید تلفن اتصال دارد، سپس دوباره متصل کنید.',
+  'connect.sandbox': 'اسکن با تلفن آزمایشی',
 };

@@ -5,7 +5,7 @@ import { IconBrandWhatsapp, IconCircleCheckFilled, IconPlus } from '@tabler/icon
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { useState } from 'react';
-import { call } from '../../api/client';
+import { api } from '../../api/client';
 import { useMay } from '../../app/session';
 import { useSpeech } from '../../i18n';
 import { Ago, Page, Phone, State } from '../../ui/common';
@@ -24,8 +24,8 @@ function useCommand(session: Session) {
   const sentence = useSentence();
   return useMutation({
     mutationFn: (command: Command) => (command === 'delete'
-      ? call('delete', SESSION, { params: { name: session.name } })
-      : call('post', `${SESSION}/${command}`, { params: { name: session.name }, body: {} })) as Promise<{ data: Session }>,
+      ? api('delete', SESSION, { params: { name: session.name } })
+      : api('post', `${SESSION}/${command}`, { params: { name: session.name } })),
     onSuccess: ({ data }, command) => {
       if (command !== 'delete') client.setQueryData(['session', session.name], data);
       void client.invalidateQueries({ queryKey: ['sessions'] });
@@ -49,7 +49,7 @@ function TestMessage({ session }: { session: Session }) {
   const [sent, setSent] = useState<string | null>(null);
   const send = () => form.submit(async () => {
     const body = { to: form.values.to.replace(/[\s()-]/g, ''), message: form.values.message };
-    const answer = (await call('post', `${SESSION}/messages`, { params: { name: session.name }, body })) as { data: { id: string } };
+    const answer = await api('post', `${SESSION}/messages`, { params: { name: session.name }, body, idempotencyKey: crypto.randomUUID() });
     setSent(answer.data.id);
   });
   return (
@@ -165,7 +165,7 @@ function New({ onMade, first }: { onMade: (name: string) => void; first: boolean
   const make = () => form.submit(async () => {
     const { chatbotId, name } = form.values;
     const body = { ...(chatbotId ? { chatbotId } : {}), ...(name.trim() ? { name: name.trim() } : {}) };
-    const answer = (await call('post', '/api/v1/sessions', { body })) as { data: Session };
+    const answer = await api('post', '/api/v1/sessions', { body });
     client.setQueryData(['session', answer.data.name], answer.data);
     await client.invalidateQueries({ queryKey: ['sessions'] });
     onMade(answer.data.name);

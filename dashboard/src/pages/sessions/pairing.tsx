@@ -1,7 +1,8 @@
 // Linking a phone: the big code with its countdown, what to do on the phone, and a code to type instead.
 import { Box, Button, Group, List, Loader, RingProgress, Stack, Text, TextInput, Title } from '@mantine/core';
+import { IconDeviceMobile } from '@tabler/icons-react';
 import { useState } from 'react';
-import { call } from '../../api/client';
+import { api } from '../../api/client';
 import { useSpeech } from '../../i18n';
 import { useNow } from '../../ui/common';
 import { ErrorNote } from '../../ui/error-note';
@@ -11,9 +12,9 @@ import { SESSION, useQr, type Session } from './data';
 function Countdown({ qr }: { qr: NonNullable<Session['qr']> }) {
   const { t, number } = useSpeech();
   const now = useNow(500);
-  if (qr.expiresAt === null || qr.expired) return null;
+  if (!qr.expiresAt || qr.expired) return null;
   const end = Date.parse(qr.expiresAt);
-  const whole = qr.generatedAt === null ? 60_000 : Math.max(end - Date.parse(qr.generatedAt), 1000);
+  const whole = !qr.generatedAt ? 60_000 : Math.max(end - Date.parse(qr.generatedAt), 1000);
   const left = Math.max(end - now, 0);
   return (
     <Group gap={6} justify="center" role="timer">
@@ -30,7 +31,7 @@ function Code({ session }: { session: Session }) {
   const form = useForm({ phoneNumber: '' });
   const ask = () => form.submit(async () => {
     const body = { phoneNumber: form.values.phoneNumber.replace(/[\s()-]/g, '') };
-    const answer = (await call('post', `${SESSION}/pairing-code`, { params: { name: session.name }, body })) as { data: { code: string } };
+    const answer = await api('post', `${SESSION}/pairing-code`, { params: { name: session.name }, body });
     setCode(answer.data.code);
   });
   if (!open) return <Button variant="subtle" size="compact-sm" onClick={() => setOpen(true)}>{t('connect.byCode')}</Button>;
@@ -55,10 +56,19 @@ function Code({ session }: { session: Session }) {
   );
 }
 
+/** In the demo nobody has a phone that could scan: the sandbox's does it. */
+function SandboxPhone({ session }: { session: Session }) {
+  const { t } = useSpeech();
+  const scan = () => fetch('/sandbox/handset/scan', {
+    method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ session: session.name, phone: '15550009000' }),
+  });
+  return <Button variant="light" size="xs" leftSection={<IconDeviceMobile size={15} />} onClick={() => void scan()}>{t('connect.sandbox')}</Button>;
+}
+
 export function Pairing({ session, mayPair }: { session: Session; mayPair: boolean }) {
   const { t } = useSpeech();
-  const picture = useQr(session.name, session.qr?.version ?? 0, mayPair && session.qr !== null).data;
-  const stale = session.qr === null || session.qr.expired || session.state !== 'pairing';
+  const picture = useQr(session.name, session.qr?.version ?? 0, mayPair && Boolean(session.qr)).data;
+  const stale = !session.qr || session.qr.expired || session.state !== 'pairing';
   if (!mayPair) return <Text c="dimmed" py="md">{t('connect.notYours')}</Text>;
   return (
     <Stack align="center" gap="sm">
@@ -75,6 +85,7 @@ export function Pairing({ session, mayPair }: { session: Session; mayPair: boole
           <List.Item>{t('connect.step3')}</List.Item>
         </List>
       </Box>
+      {session.engine === 'sandbox' && <SandboxPhone session={session} />}
       <Code session={session} />
     </Stack>
   );
