@@ -81,6 +81,15 @@ export async function signIn(page, { url, email, password }, path = '/') {
   await page.locator('#main.main').waitFor();
 }
 
+/** On the page behind an invitation's link. */
+export async function choosePassword(page, password = 'a long and good password') {
+  const boxes = page.locator('input[autocomplete=new-password]');
+  await boxes.first().waitFor();
+  for (const box of await boxes.all()) await box.fill(password);
+  await page.locator('button[type=submit]').click();
+  await page.locator('#main.main').waitFor();
+}
+
 /** What axe finds, as sentences; none is well. */
 export async function axeFinds(page) {
   // Over the debugger's line, because the page's own policy allows no strange scripts.

@@ -1,7 +1,8 @@
 // People's jobs at the dashboard, done as a person does them: with the keyboard and the mouse, before the real server.
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
-import { browser, demo, open, overflow, axeFinds, pause, signIn, until } from './harness.mjs';
+import { browser, choosePassword, demo, open, overflow, axeFinds, pause, signIn, until } from './harness.mjs';
 
 let server;
 let chrome;
@@ -94,11 +95,15 @@ test('a chatbot that fails: the customer gets the fallback, people see why, and 
   const page = await open(chrome);
   await signIn(page, server, '/failures');
   await page.getByText('Nothing has failed').waitFor();
-  await server.api('PATCH', 'chatbots/ecommerce-chatbot-id', { responder: { path: '/no-such-path' } });
+  // A server of the client's own that knows nothing.
+  const broken = createServer((_, response) => response.writeHead(404).end()).listen(0, '127.0.0.1');
+  await new Promise((resolve) => broken.once('listening', resolve));
+  await server.api('PATCH', 'chatbots/ecommerce-chatbot-id', { responder: { baseUrl: `http://127.0.0.1:${broken.address().port}` } });
   for (const n of [1, 2, 3]) server.simulate('message', '--from', `1555010030${n}`, '--name', `Waiting ${n}`, '--text', 'Anybody?');
   await page.getByText('The chatbot gave no answer').nth(2).waitFor({ timeout: 20_000 });
   await page.getByRole('link', { name: /Failures/ }).getByText('3').waitFor({ timeout: 20_000 });
-  await server.api('PATCH', 'chatbots/ecommerce-chatbot-id', { responder: { path: null } });
+  await server.api('PATCH', 'chatbots/ecommerce-chatbot-id', { responder: { baseUrl: null } });
+  broken.close();
   await page.getByRole('button', { name: 'Try all 3 again' }).click();
   await page.getByText('3 of 3 are tried again.').waitFor({ timeout: 20_000 });
   await page.getByText('Nothing has failed').waitFor({ timeout: 20_000 });
@@ -201,8 +206,7 @@ test('two people at once: invited by a link, each in their role, neither sees th
   const join = async (link) => {
     const page = await open(chrome);
     await page.goto(link);
-    for (const box of await page.locator('input[autocomplete=new-password]').all()) await box.fill('a long and good password');
-    await page.getByRole('button', { name: 'Begin' }).click();
+    await choosePassword(page);
     await page.getByRole('heading', { name: 'Overview' }).waitFor();
     return page;
   };

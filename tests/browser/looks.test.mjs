@@ -52,6 +52,12 @@ for (const { locale, colorScheme, width } of LOOKS) {
       await pause(700);
       await look(path);
     }
+    // Dialogs too.
+    await page.goto(`${server.url}/api-keys`);
+    await page.locator('#main button').first().click();
+    await page.getByRole('dialog').waitFor();
+    await pause(500);
+    await look('a dialog');
     assert.deepEqual(problems, []);
     assert.deepEqual(page.wrong, []);
     await page.context().close();
