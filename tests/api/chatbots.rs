@@ -170,7 +170,7 @@ async fn a_trial_shows_what_went_and_what_came() {
         assert_eq!((&seen["ok"], &seen["reason"]), (&json!(false), &json!("responder_error")));
         assert_eq!((&seen["response"]["status"], &seen["answer"]), (&json!(500), &Value::Null));
     }
-    drop(responder);
+    responder.stop().await;
     let seen = api.expect(200, "post", path, &key, json!({})).await;
     assert_eq!((&seen["ok"], &seen["response"]), (&json!(false), &Value::Null));
     assert!(seen["request"]["body"].as_str().unwrap().contains("Hello"));
