@@ -340,7 +340,7 @@ on_both_databases! {
         }
         let kept = world.db.texts("select key from idempotency_keys").await.len();
         assert!(kept >= 5, "{kept}");
-        assert!(house.answers.len() > 100 && house.secrets.len() > 20 && contains(&places[0].1, "sign-in"));
+        assert!(house.answers.len() > 100 && house.secrets.len() > 20 && contains(&places[0].1, "TRACE"));
         for (name, secret) in &house.secrets {
             for spelling in spellings(secret) {
                 for (place, bytes) in &places {
