@@ -1,4 +1,5 @@
 drop table session_sends;
+drop table session_keys;
 drop table whatsapp_sessions;
 drop table instances;
 drop table alerts;

@@ -528,6 +528,7 @@ create table whatsapp_sessions (
     disconnected_at bigint,
     epoch bigint not null default 0,
     owner bigint,
+    keys_generation bigint not null default 0, -- of the newest batch of keys; a wipe is one, too
     created_at bigint not null,
     updated_at bigint not null,
     deleted_at bigint
@@ -535,6 +536,19 @@ create table whatsapp_sessions (
 create unique index whatsapp_sessions_name on whatsapp_sessions (name) where deleted_at is null;
 create unique index whatsapp_sessions_default on whatsapp_sessions (tenant_id) where is_default and deleted_at is null;
 create index whatsapp_sessions_tenant on whatsapp_sessions (tenant_id, id);
+
+-- The keys of sessions that Switchboard runs itself: whoever has them is the linked device.
+create table session_keys (
+    id :identity,
+    tenant_id text not null references tenants (id),
+    session_id bigint not null references whatsapp_sessions (id),
+    kind varchar(32) not null,
+    k1 text not null,
+    k2 text not null,
+    value text not null,      -- sealed
+    generation bigint not null -- of the batch that wrote it
+);
+create unique index session_keys_place on session_keys (session_id, kind, k1, k2);
 
 -- What the business started through a session, for its caps: two days.
 create table session_sends (

@@ -6,6 +6,7 @@
 
 mod commands;
 pub mod engine;
+pub mod keys;
 mod line;
 pub mod pace;
 pub mod phones;

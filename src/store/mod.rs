@@ -34,6 +34,7 @@ pub mod reseal;
 pub mod restored;
 pub mod retention;
 pub mod search;
+pub mod session_keys;
 pub mod session_sends;
 mod session_watch;
 pub mod sessions;

@@ -27,7 +27,7 @@ enum Id {
 }
 
 /// Every table with sealed columns.
-pub const SEALED: [Sealed; 4] = [
+pub const SEALED: [Sealed; 5] = [
     Sealed { table: "chatbots", columns: &["api_key"], id: Id::Text, name: None },
     Sealed {
         table: "whatsapp_accounts",
@@ -37,6 +37,12 @@ pub const SEALED: [Sealed; 4] = [
     },
     Sealed { table: "event_endpoints", columns: &["secret", "previous_secret"], id: Id::Uuid, name: None },
     Sealed { table: "whatsapp_sessions", columns: &["webhook_key", "qr"], id: Id::Number, name: None },
+    Sealed {
+        table: "session_keys",
+        columns: &["value"],
+        id: Id::Number,
+        name: Some("session_id || '/' || kind || '/' || k1 || '/' || k2"),
+    },
 ];
 
 /// Sealed for a day at most: whoever takes an older key away a day later loses nothing.

@@ -321,8 +321,11 @@ pub struct Command {
 
 async fn forget(tx: &DatabaseTransaction, session: &Session, now: i64) -> Result<(), DbErr> {
     let text = "update whatsapp_sessions set deleted_at = $2, updated_at = $2, wanted = 'stopped', is_default = $3, \
-                qr = null, webhook_key = null, epoch = epoch + 1 where id = $1 and deleted_at is null";
+                qr = null, webhook_key = null, keys_generation = keys_generation + 1, epoch = epoch + 1 \
+                where id = $1 and deleted_at is null";
     tx.execute_raw(sql::statement(tx, text, [session.id.into(), now.into(), false.into()])).await?;
+    let text = "delete from session_keys where session_id = $1";
+    tx.execute_raw(sql::statement(tx, text, [session.id.into()])).await?;
     let key = session.key();
     let text = "update whatsapp_accounts set deleted_at = $2, updated_at = $2 where phone_number_id = $1 \
                 and deleted_at is null";

@@ -1,5 +1,6 @@
 //! Numbers linked by QR code, on the sandbox's phones and at a stand-in of a WAHA server.
 
+mod keys;
 mod life;
 mod line;
 mod waha;
