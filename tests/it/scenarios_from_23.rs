@@ -2,7 +2,7 @@
 //! plain case.
 
 use serde_json::json;
-use switchboard::sandbox::graph::{Fault, Number, Rule};
+use switchboard::sandbox::graph::{Fault, File, Number, Rule};
 use switchboard::sandbox::response_api::Answer;
 use switchboard::sandbox::webhook::{Change, Incoming, Status, body};
 
@@ -172,5 +172,53 @@ at_a_desk! {
         let user = format!("US.{}", desk.customer());
         desk.say(Incoming::text("0", "Hi").with_user_id(&user).without_phone()).await;
         assert_eq!(desk.sent_are(1).await[0].body["recipient"], user);
+    }
+
+    /// Everything a customer left, by the phone number alone: handed out whole, then gone. `contacts` goes deeper.
+    async fn a_39_a_customer_wants_to_be_forgotten(desk) {
+        let (anna, bert) = (desk.customer(), desk.customer());
+        desk.text(&bert, "Bert's words").await;
+        desk.sent_are(1).await;
+        desk.text(&anna, "A pink hat").await;
+        desk.sent_are(2).await;
+        fault(&desk, Fault::error(400, 131_026));
+        desk.text(&anna, "A pink scarf").await;
+        let failed = "select reason from deliveries where whatsapp_account_id = $account and status = 'failed'";
+        desk.texts_are(failed, &["undeliverable"]).await;
+        desk.world.responder.next(Some(&desk.chatbot), [Answer::BadRequest]);
+        let photo = desk.world.graph.put_file(File::new("image/png", "pink pixels"));
+        desk.say(Incoming::new(&anna, "image", json!({"id": photo, "mime_type": "image/png", "caption": "A pink photo"}))).await;
+        let files = "select status from media where tenant_id = $tenant";
+        desk.texts_are(files, &["stored"]).await;
+        let dead = "select status from turns where tenant_id = $tenant and status = 'dead'";
+        desk.texts_are(dead, &["dead"]).await;
+        let letters = || async {
+            let lists = ["dead", "failed"].map(|status| format!("/api/v1/dead-letters?status={status}"));
+            let [dead, failed] = lists.each_ref().map(|path| desk.api("GET", path));
+            [dead.await, failed.await].map(|list| list["data"].as_array().unwrap().len())
+        };
+        assert_eq!(letters().await, [1, 1], "a turn and a delivery");
+
+        let found = desk.api("GET", &format!("/api/v1/contacts?q={anna}")).await;
+        assert_eq!(found["data"].as_array().unwrap().len(), 1, "{found}");
+        let contact = format!("/api/v1/contacts/{}", found["data"][0]["id"].as_str().unwrap());
+        let export = desk.api("GET", &format!("{contact}/export")).await["data"].clone();
+        assert_eq!(export["phone"], anna);
+        let said = export["messages"].to_string();
+        for words in ["A pink hat", "A pink scarf", "A pink photo", "undeliverable", "med_"] {
+            assert!(said.contains(words), "{words} is not handed out: {said}");
+        }
+        assert!(!said.contains("Bert"), "{said}");
+
+        assert_eq!(desk.api("DELETE", &contact).await["success"], true);
+        assert_eq!(desk.api("GET", &format!("/api/v1/contacts?q={anna}")).await["data"], json!([]));
+        assert_eq!((desk.texts(files).await, desk.texts(dead).await, letters().await), (vec![], vec![], [0, 0]));
+        let words = "select text from messages where whatsapp_account_id = $account and text <> '' \
+            union all select text from deliveries where whatsapp_account_id = $account and text <> '' \
+            union all select value from contact_aliases where tenant_id = $tenant \
+            union all select coalesce(name, '') from contacts where tenant_id = $tenant and erased_at is not null";
+        let left = desk.texts(words).await.join(" ");
+        assert!(left.contains("Bert's words") && !left.contains("pink") && !left.contains(&anna), "{left}");
+        assert_eq!(desk.api("GET", &contact).await["status"], 404);
     }
 }
