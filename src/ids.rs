@@ -71,6 +71,7 @@ numbered! {
     EventId "evt_" "a stored webhook event";
     InstanceId "ins_" "a running instance of this program";
     AlertId "alt_" "an alert";
+    AccountEventId "aev_" "something Meta told of a business account";
 }
 
 /// Only the form that `Display` writes: no sign, no leading zero, at least 1. One row has one public name.

@@ -24,6 +24,8 @@ mod messages;
 mod overview;
 #[path = "api/people.rs"]
 mod people;
+#[path = "api/sending.rs"]
+mod sending;
 #[path = "api/sessions.rs"]
 mod sessions;
 #[path = "it/harness/postgres.rs"]

@@ -212,7 +212,8 @@ pub async fn reply(caller: Replier, parts: web::Data<Parts>, id: web::Path<Strin
     fields.done()?;
     let account = parts.store.account(row.whatsapp_account_id).await?;
     let place = send::sending_place(&account.ok_or_else(|| ApiError::not_found("integration"))?)?;
-    outgoing::window(&parts, &conversation, &written).await?;
+    let number = &conversation.phone_number_id;
+    outgoing::window(&parts, Some(conversation.thread_id), number, &written).await?;
     hand(&parts, &conversation, Some(parts.clock.now_ms() + HAND_OVER)).await?;
     let queued = send::enqueue(&parts, &place, &conversation, "person", written).await?;
     tell(&parts, &conversation).await?;

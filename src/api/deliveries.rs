@@ -243,7 +243,7 @@ pub async fn retry(caller: Replier, parts: web::Data<Parts>, id: web::Path<Strin
     };
     if !done {
         if let Some(conversation) = parts.store.conversation_ref(conversation).await? {
-            outgoing::willing(&parts, &conversation).await?;
+            outgoing::willing(&parts, conversation.thread_id).await?;
         }
         let detail =
             "Only what failed, is dead, unknown or held up can be tried again, and one turn at a time.";

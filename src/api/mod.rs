@@ -6,6 +6,7 @@ pub mod answer;
 mod api_keys;
 mod audit;
 mod body;
+mod bulk;
 mod chatbots;
 mod contacts;
 mod conversations;
@@ -204,6 +205,7 @@ routes! {
         patch integration::change::change_one,
         delete integration::remove::remove_one,
     }
+    "/api/v1/whatsapp/integration/{id}/events" { get integration::events::events }
     "/api/v1/whatsapp/integration/{id}/check" { post integration::check }
     "/api/v1/whatsapp/integration/{id}/subscribe" { post integration::subscribe }
     "/api/v1/whatsapp/integration/{id}/register" { post integration::signup::register }

@@ -7,13 +7,16 @@ use utoipa::ToSchema;
 
 use super::Parts;
 use super::body::{Field, Fields, any, text};
+use super::bulk::{self, Addressee};
 use super::problem::{ApiError, Code};
 use crate::graph::content;
 use crate::graph::media::fits;
 use crate::ids::{MediaId, TenantId};
 use crate::message::Sender;
-use crate::store::conversations::ConversationRef;
 use crate::store::sessions::session_of;
+
+/// People in one `bulk` message, at most: all of them are stored at once.
+const MANY: usize = 200;
 
 /// How long a customer's last word allows free-form messages, in milliseconds.
 pub const WINDOW: i64 = 86_400_000;
@@ -53,7 +56,7 @@ pub struct Outgoing {
     #[schema(value_type = Option<bool>)]
     force: Field<bool>,
     /// `text`, `image`, `video`, `audio`, `document`, `sticker`, `location`, `contacts`, `reaction`, `interactive` or
-    /// `template`.
+    /// `template`; or `bulk`: `message` for each of `contacts`, all of them or none.
     #[serde(default, rename = "type")]
     #[schema(value_type = Option<String>)]
     kind: Field<String>,
@@ -81,6 +84,7 @@ pub struct Outgoing {
     #[schema(value_type = Option<Object>)]
     location: Field<Value>,
     #[serde(default)]
+    /// Meta's contact cards; with `bulk` up to 200 people, `{to,message}` each, the common message unless they have one.
     #[schema(value_type = Option<Vec<Object>>)]
     contacts: Field<Value>,
     /// `{message_id,emoji}`; an empty emoji takes the reaction back.
@@ -123,8 +127,29 @@ pub struct Written {
 }
 
 impl Outgoing {
+    /// To whom which message: one, or with `bulk` one for each of many. Whatever is wrong is noted.
+    pub fn letters(mut self, fields: &mut Fields) -> Vec<(Sender, Written)> {
+        if !matches!(&self.kind, Field::Given(kind) if kind == "bulk") {
+            let person = self.sender(fields);
+            return vec![(person, self.written(fields))];
+        }
+        let force = fields.given("force", std::mem::take(&mut self.force), any).unwrap_or(false);
+        self.address().iter().for_each(|name| fields.wrong(name, "must not stand beside contacts"));
+        let words = fields.given("message", self.message.or(as_words(self.text)), text(content::TEXT));
+        let people: Field<Vec<Addressee>> = match self.contacts {
+            Field::Given(value) => serde_json::from_value(value).unwrap_or_default(),
+            Field::Null => Field::Null,
+            _ => Field::Absent,
+        };
+        let people = fields.required("contacts", people, bulk::people(MANY)).unwrap_or_default();
+        let letters = bulk::letters(people, words.as_deref(), fields);
+        let text = |text| Written { kind: "text".to_owned(), text, content: None, force };
+        let person = |wa_id| Sender { wa_id: Some(wa_id), ..Sender::default() };
+        letters.into_iter().map(|(to, words)| (person(to), text(words))).collect()
+    }
+
     /// Whom it is for.
-    pub fn sender(&mut self, fields: &mut Fields) -> Sender {
+    fn sender(&mut self, fields: &mut Fields) -> Sender {
         let take = |field: &mut Field<String>| std::mem::take(field);
         let to = take(&mut self.to).or(take(&mut self.number)).or(take(&mut self.phone_number));
         let recipient = take(&mut self.recipient);
@@ -139,15 +164,18 @@ impl Outgoing {
 
     /// For a conversation that knows whom it is for.
     pub fn without_address(&self, fields: &mut Fields) {
+        self.address().iter().for_each(|name| fields.wrong(name, "is known from the conversation"));
+    }
+
+    /// The fields that say whom it is for.
+    fn address(&self) -> Vec<&'static str> {
         let address = [
             ("to", &self.to),
             ("number", &self.number),
             ("phoneNumber", &self.phone_number),
             ("recipient", &self.recipient),
         ];
-        for (name, _) in address.iter().filter(|(_, field)| field.is_there()) {
-            fields.wrong(name, "is known from the conversation");
-        }
+        address.iter().filter(|(_, field)| field.is_there()).map(|(name, _)| *name).collect()
     }
 
     /// What it says; whatever is wrong with it is noted.
@@ -160,12 +188,7 @@ impl Outgoing {
         // Older callers say that it is for one customer.
         let plain = !self.kind.is_there() || matches!(&self.kind, Field::Given(kind) if kind == "single");
         if plain && !is_object {
-            let words = match self.text {
-                Field::Given(Value::String(words)) => self.message.or(Field::Given(words)),
-                Field::Given(_) => self.message.or(Field::Wrong(None, "expected a string".to_owned())),
-                Field::Null => self.message.or(Field::Null),
-                _ => self.message,
-            };
+            let words = self.message.or(as_words(self.text));
             if let Some(link) = fields.given("mediaUrl", self.media_url, any) {
                 let words = fields.given("message", words, text(content::CAPTION));
                 return Written { force, ..with_file(link, words, fields) };
@@ -207,6 +230,16 @@ impl Outgoing {
         }
         let kind = object.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
         Written { kind, text: content::words(&object), content: Some(object), force }
+    }
+}
+
+/// `text` where it is the words themselves.
+fn as_words(text: Field<Value>) -> Field<String> {
+    match text {
+        Field::Given(Value::String(words)) => Field::Given(words),
+        Field::Given(_) => Field::Wrong(None, "expected a string".to_owned()),
+        Field::Null => Field::Null,
+        _ => Field::Absent,
     }
 }
 
@@ -256,13 +289,18 @@ fn with_file(link: String, words: Option<String>, fields: &mut Fields) -> Writte
 
 /// Refuses what the customer refused; and what Meta would refuse: free-form words to a customer who last wrote more than
 /// 24 hours ago, or never.
+///
+/// `thread`: theirs with the number, if they ever met.
 pub(super) async fn window(
     parts: &Parts,
-    conversation: &ConversationRef,
+    thread: Option<i64>,
+    phone_number_id: &str,
     written: &Written,
 ) -> Result<(), ApiError> {
-    willing(parts, conversation).await?;
-    if session_of(&conversation.phone_number_id).is_some() {
+    if let Some(thread) = thread {
+        willing(parts, thread).await?;
+    }
+    if session_of(phone_number_id).is_some() {
         // A number linked by QR code knows no window, and no objects of Meta's.
         return match written.kind.as_str() {
             "text" => Ok(()),
@@ -273,7 +311,9 @@ pub(super) async fn window(
         return Ok(());
     }
     let since = parts.clock.now_ms() - WINDOW;
-    if parts.store.customer_wrote_at(conversation.thread_id).await?.is_some_and(|at| at > since) {
+    if let Some(thread) = thread
+        && parts.store.customer_wrote_at(thread).await?.is_some_and(|at| at > since)
+    {
         return Ok(());
     }
     let detail = "The customer has not written within the last 24 hours: send an approved template (type template), \
@@ -282,8 +322,8 @@ pub(super) async fn window(
 }
 
 /// Refuses what the customer refused.
-pub(super) async fn willing(parts: &Parts, conversation: &ConversationRef) -> Result<(), ApiError> {
-    if parts.store.holder(conversation.thread_id).await?.opted_out_at.is_none() {
+pub(super) async fn willing(parts: &Parts, thread: i64) -> Result<(), ApiError> {
+    if parts.store.holder(thread).await?.opted_out_at.is_none() {
         return Ok(());
     }
     let detail = "The customer wrote STOP, or another word for it: nothing is sent before they write START.";

@@ -132,6 +132,17 @@ impl ApiError {
         Self::new(Code::NotFound, format!("There is no such {what}."))
     }
 
+    /// A refusal of one among many, in a row with those before it. Fails with what is no refusal of this one alone.
+    pub fn at(self, field: &str, before: Option<Self>) -> Result<Self, Self> {
+        if !matches!(self.code, Code::WindowClosed | Code::OptedOut) {
+            return Err(self);
+        }
+        let refused = FieldError { field: field.to_owned(), message: self.detail.clone() };
+        let mut all = before.unwrap_or(self);
+        all.fields.push(refused);
+        Ok(all)
+    }
+
     /// With what onboarding found out.
     pub fn checks(self, checks: Vec<Check>) -> Self {
         Self { checks, ..self }

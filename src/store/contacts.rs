@@ -81,7 +81,7 @@ pub(super) async fn resolve(
 /// Somebody who wrote at `sent_at`, by the names they have now. A phone number that was given up means its former
 /// owner only in what was written before.
 pub(super) async fn as_known_now(
-    tx: &DatabaseTransaction,
+    tx: &impl ConnectionTrait,
     scope: Scope<'_>,
     sender: &Sender,
     sent_at: i64,
@@ -120,7 +120,7 @@ pub(super) async fn as_known_now(
 
 /// The contact with these names, if there is one.
 pub(super) async fn find_person(
-    tx: &DatabaseTransaction,
+    tx: &impl ConnectionTrait,
     scope: Scope<'_>,
     sender: &Sender,
     at: i64,
@@ -234,7 +234,7 @@ pub(super) async fn consent(
 }
 
 async fn find(
-    tx: &DatabaseTransaction,
+    tx: &impl ConnectionTrait,
     scope: Scope<'_>,
     kind: &str,
     value: &str,
@@ -247,7 +247,7 @@ async fn find(
         .transpose()
 }
 
-async fn has_alias(tx: &DatabaseTransaction, contact: i64, kind: &str) -> Result<bool, DbErr> {
+async fn has_alias(tx: &impl ConnectionTrait, contact: i64, kind: &str) -> Result<bool, DbErr> {
     let text = "select 1 as one from contact_aliases where contact_id = $1 and kind = $2";
     Ok(tx.query_one_raw(sql::statement(tx, text, [contact.into(), kind.into()])).await?.is_some())
 }

@@ -132,7 +132,7 @@ async fn claim(tx: &DatabaseTransaction, instance: i64, ids: &[i64]) -> Result<H
     rows.iter().map(|row| Ok((row.try_get("", "id")?, row.try_get("", "owner")?))).collect()
 }
 
-async fn find_or_make(
+pub(super) async fn find_or_make(
     tx: &DatabaseTransaction,
     place: &Place,
     sender: &Sender,

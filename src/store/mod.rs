@@ -5,6 +5,7 @@
 //! no lock to wait for; on PostgreSQL the door and the stations each have a writer, with a connection of its own.
 
 pub mod accept;
+pub mod account_events;
 pub mod accounts;
 pub mod alerts;
 pub mod analytics;

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Value};
 use uuid::Uuid;
 
+use super::conversations::{self, ConversationRef};
+use super::idempotency::{self, Kept, Slot};
 use super::messages::Place;
-use super::{conversations, sql};
-use crate::message::Recipient;
+use super::{Store, StoreError, sql};
+use crate::message::{Recipient, Sender};
 
 /// What goes out: the words as written, and as bubbles.
 #[derive(Debug, Clone)]
@@ -33,6 +35,56 @@ pub struct Enqueued {
     pub message_id: i64,
     /// Its deliveries, in the order of the parts.
     pub deliveries: Vec<i64>,
+}
+
+/// A message the business starts. Its conversation, made if need be, says where it goes.
+#[derive(Debug, Clone)]
+pub struct Letter {
+    /// For whom.
+    pub person: Sender,
+    /// What.
+    pub reply: Reply,
+}
+
+/// A letter's conversation, and the rows it became.
+pub type Started = (ConversationRef, Enqueued);
+
+impl Store {
+    /// Stores messages the business starts, all or none of them, with their deliveries and the conversations they open;
+    /// and what their sender is told, to be told again.
+    pub async fn start(
+        &self,
+        place: &Place,
+        letters: Vec<Letter>,
+        now: i64,
+        kept: impl FnOnce(&[Started]) -> Option<(Slot, Kept)>,
+    ) -> Result<Vec<Started>, StoreError> {
+        let tx = self.begin().await?;
+        let mut homes = Vec::with_capacity(letters.len());
+        for Letter { person, mut reply } in letters {
+            let (conversation, ..) = conversations::find_or_make(&tx, place, &person, now, now).await?;
+            reply.recipient = conversation.recipient.clone();
+            homes.push((conversation, reply));
+        }
+        let group: Vec<Outgoing<'_>> = homes
+            .iter()
+            .map(|(conversation, reply)| Outgoing {
+                place,
+                conversation_id: conversation.id,
+                turn_id: None,
+                reply,
+                now,
+            })
+            .collect();
+        let enqueued = enqueue(&tx, &group).await?;
+        let started: Vec<Started> =
+            homes.into_iter().map(|(conversation, _)| conversation).zip(enqueued).collect();
+        if let Some((slot, kept)) = kept(&started) {
+            idempotency::keep(&tx, &slot, &kept).await?;
+        }
+        tx.commit().await?;
+        Ok(started)
+    }
 }
 
 /// A reply and the place it belongs to.

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Value};
 
 use super::contacts::{self, Scope};
+use super::messages::Place;
 use super::{Store, StoreError, sql};
 use crate::message::Sender;
 
@@ -197,6 +198,22 @@ pub(super) async fn hand_over_by_responder(
 }
 
 impl Store {
+    /// The thread of somebody with a number, if they ever met: nothing is made by asking.
+    pub async fn thread_of(
+        &self,
+        place: &Place,
+        person: &Sender,
+        now: i64,
+    ) -> Result<Option<i64>, StoreError> {
+        let scope = Scope { tenant: &place.tenant_id, scope: &place.scope };
+        let contact = contacts::find_person(self.read(), scope, person, now).await?;
+        let Some(contact) = contact else { return Ok(None) };
+        let text = "select id from threads where contact_id = $1 and phone_number_id = $2";
+        let values: [Value; 2] = [contact.into(), place.phone_number_id.as_str().into()];
+        let row = self.read().query_one_raw(sql::statement(self.read(), text, values)).await?;
+        Ok(row.map(|row| row.try_get("", "id")).transpose()?)
+    }
+
     /// Who has a thread.
     pub async fn holder(&self, thread_id: i64) -> Result<Holder, StoreError> {
         let text = "select hand_over_until, opted_out_at from threads where id = $1";

@@ -48,6 +48,16 @@ at_a_desk! {
             desk.service.wait_until("the event", || async { desk.texts(EVENTS).await.len() > seen }).await;
             assert_eq!(desk.texts(STATUS).await, [status], "{start} {value}");
         }
+        // People read it again, newest first; of another tenant nothing is said.
+        let path = format!("/api/v1/whatsapp/integration/acc_{}/events", desk.account);
+        let page = desk.api("GET", &format!("{path}?limit=4")).await;
+        let told: Vec<_> = page["data"].as_array().unwrap().iter().map(|e| (e["event"].clone(), e["action"].clone())).collect();
+        let expected = [("ACCOUNT_RECONNECTED", Value::Null), ("ACCOUNT_RESTRICTION", Value::Null),
+            ("ACCOUNT_RESTRICTION", json!("restricted")), ("DISABLED_UPDATE", json!("inactive"))];
+        assert_eq!(told, expected.map(|(event, action)| (json!(event), action)));
+        let rest = desk.api("GET", &format!("{path}?cursor={}", page["nextCursor"].as_str().unwrap())).await;
+        assert_eq!(rest["data"].as_array().unwrap().len(), 6, "{rest}");
+        assert_eq!(desk.api("GET", "/api/v1/whatsapp/integration/acc_999999/events").await["status"], 404);
     }
 
     /// What was switched off for a reason is asked about again when Meta takes it back.

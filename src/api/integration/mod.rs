@@ -2,6 +2,7 @@
 
 pub mod change;
 pub mod create;
+pub mod events;
 pub mod list;
 pub mod remove;
 pub mod signup;

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::super::Parts;
 use super::super::answer::{self, Answer, Success, Time};
 use super::super::body::{Body, Field, Fields, text};
+use super::super::bulk::{self, Addressee};
 use super::super::guard::{Caller, Replier};
 use super::super::outgoing::phone;
 use super::super::problem::{ApiError, Code};
@@ -50,17 +51,6 @@ pub struct Letter {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     contact_id: Field<serde_json::Value>,
-}
-
-/// One of many.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Addressee {
-    /// Also taken as `phone`, `number` or `phoneNumber`.
-    #[serde(alias = "phone", alias = "number", alias = "phoneNumber")]
-    to: String,
-    /// Theirs; the common one unless given.
-    message: Option<String>,
 }
 
 /// Messages on their way.
@@ -128,10 +118,7 @@ async fn enqueue(
     let mut fields = Fields::default();
     let to = fields.given("to", letter.to, phone);
     let words = fields.given("message", letter.message, text(TEXT));
-    let contacts = fields.given("contacts", letter.contacts, |people| match people.len() {
-        1..=MANY => Ok(people),
-        _ => Err(format!("must be 1 to {MANY} people")),
-    });
+    let contacts = fields.given("contacts", letter.contacts, bulk::people(MANY));
     let queue = fields.given("queue", letter.queue, super::any);
     fields.given("contactId", letter.contact_id, super::any);
     fields.given("type", letter.kind, |kind| match kind.as_str() {
@@ -140,22 +127,7 @@ async fn enqueue(
     });
     let mut letters: Vec<(String, String)> = Vec::new();
     match contacts {
-        Some(people) => {
-            for (n, person) in people.into_iter().enumerate() {
-                let field = format!("contacts.{n}");
-                let to = fields.given(&format!("{field}.to"), Field::Given(person.to), phone);
-                let own = person.message.map_or(Field::Absent, Field::Given);
-                let own =
-                    fields.given(&format!("{field}.message"), own, text(TEXT)).or_else(|| words.clone());
-                match (to, own) {
-                    (Some(to), Some(words)) => letters.push((to, words)),
-                    (_, None) if !fields.has(&field) && !fields.has("message") => {
-                        fields.wrong("message", "is required where a person has none of their own");
-                    }
-                    _ => {}
-                }
-            }
-        }
+        Some(people) => letters = bulk::letters(people, words.as_deref(), &mut fields),
         None if !fields.has("contacts") => {
             for (name, given) in [("to", to.is_some()), ("message", words.is_some())] {
                 if !given && !fields.has(name) {
