@@ -150,7 +150,7 @@ fn answers(world: &World) -> HashMap<usize, usize> {
 }
 
 /// The number of the message an answer is about.
-fn about(text: &str) -> Option<usize> {
+pub fn about(text: &str) -> Option<usize> {
     text.split("message ").nth(1)?.get(..6)?.parse().ok()
 }
 
@@ -160,9 +160,14 @@ const OPEN: &str = "select 'event ' || state from event_states where state = 're
     union all select 'turn ' || status from turns where status = 'asking' \
     union all select 'delivery ' || status from deliveries where status in ('queued', 'sending')";
 
-/// Whether no work is open.
+/// The work that is open.
+pub async fn open(db: &Db) -> Vec<String> {
+    db.texts(OPEN).await
+}
+
+/// Whether none is.
 pub async fn at_rest(db: &Db) -> bool {
-    db.texts(OPEN).await.is_empty()
+    open(db).await.is_empty()
 }
 
 /// What must never stand in the database: a row of one tenant that hangs on another's, a message or an answer that is

@@ -1,7 +1,7 @@
 //! Drills: each brings one fault about, on real sockets and real databases, and holds what came of it against what
 //! is promised. Prints a table; fails when anything did not hold. docs/RELIABILITY.md tells what the rows mean.
 //!
-//! `cargo test --test faults -- [name…] [--full] [--cycles N] [--soak SECONDS]`
+//! `cargo test --test faults -- [name…] [--full] [--cycles N] [--soak SECONDS] [--cases N] [--seed N]`
 
 #![allow(clippy::print_stdout)] // the table
 
@@ -15,6 +15,7 @@ mod ledger;
 mod outages;
 mod outside;
 mod pressure;
+mod schedules;
 mod schemas;
 
 use std::collections::VecDeque;
@@ -48,6 +49,10 @@ pub struct Scale {
     pub cycles: usize,
     /// Length of the soak.
     pub soak: Duration,
+    /// Random schedules on each database.
+    pub cases: usize,
+    /// What the first of them is drawn from; the next ones follow.
+    pub seed: u64,
 }
 
 /// Where a drill takes place.
@@ -119,6 +124,7 @@ drills! {
     crowds::burst on Sqlite Postgres: "one tenant's burst"
     pressure::half_open on Sqlite: "half-open connections"
     pressure::overload on Sqlite Postgres: "more at once than may wait"
+    schedules::schedules on Sqlite Postgres: "everything in any order"
     pressure::soak on Sqlite Postgres: "a steady stream"
 }
 
@@ -134,6 +140,8 @@ fn main() -> ExitCode {
         full,
         cycles: number("--cycles").unwrap_or(usual(8, 1_000)) as usize,
         soak: Duration::from_secs(number("--soak").unwrap_or(usual(5, 7_200))),
+        cases: number("--cases").unwrap_or(usual(4, 300)) as usize,
+        seed: number("--seed").unwrap_or(1),
     };
     let names: Vec<&String> =
         arguments.iter().filter(|a| !a.starts_with('-') && a.parse::<u64>().is_err()).collect();
