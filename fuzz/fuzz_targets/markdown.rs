@@ -1,0 +1,8 @@
+//! See `entry::markdown`.
+#![no_main]
+
+#[allow(dead_code)] // the other targets' entries
+#[path = "../entry.rs"]
+mod entry;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| entry::markdown(data));
