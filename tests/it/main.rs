@@ -39,6 +39,7 @@ mod traps_from_26;
 mod traps_to_25;
 mod turns;
 mod verdicts;
+mod wire;
 
 /// Makes `name::sqlite` and `name::postgres` of one test over a [`harness::Db`].
 #[macro_export]
