@@ -317,7 +317,7 @@ impl DeliveryStatus {
     }
 }
 
-/// Where an outgoing message goes: snapshot taken when it was written.
+/// Where a customer is written to. It may change until a message leaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recipient {

@@ -100,15 +100,16 @@ impl Sessions {
         let (clock, delivery) = (&self.0.parts.clock, &next.delivery);
         let name = session.name.as_str();
         let unwanted = next.opted_out && started;
-        let address = match serde_json::from_str(&delivery.recipient) {
+        let known_at: Option<Recipient> = serde_json::from_str(&delivery.recipient).ok();
+        let address = match &known_at {
             _ if unwanted => None,
-            Ok(Recipient::UserId(id)) => Some(id),
-            Ok(Recipient::Phone(phone)) if next.new_contact => {
+            Some(Recipient::UserId(id)) => Some(id.clone()),
+            Some(Recipient::Phone(phone)) if next.new_contact => {
                 // Only WhatsApp knows under which spelling a number goes, and whether it goes at all.
-                engine.address_of(name, &phone).await.unwrap_or(Some(format!("{phone}@c.us")))
+                engine.address_of(name, phone).await.unwrap_or(Some(format!("{phone}@c.us")))
             }
-            Ok(Recipient::Phone(phone)) => Some(format!("{phone}@c.us")),
-            Err(_) => None,
+            Some(Recipient::Phone(phone)) => Some(format!("{phone}@c.us")),
+            None => None,
         };
         if let Some(to) = &address {
             let (answers, _) = life.store.session_backlog(session.id).await?;
@@ -129,10 +130,13 @@ impl Sessions {
             attempt_id,
             now: clock.now_ms(),
         };
-        if !life.store.stations().write(start).await? {
+        let Some(now_at) = life.store.stations().write(start).await? else {
             return Ok(Sent::Over); // cancelled meanwhile
-        }
+        };
         let result = match &address {
+            _ if known_at.is_some_and(|known_at| known_at != now_at) => {
+                Err(SendFailure::NotSent("the contact's address changed meanwhile".to_owned()))
+            }
             Some(to) => engine.send_text(name, to, &delivery.text).await,
             None if unwanted => Err(SendFailure::Refused("the contact wants no more messages".to_owned())),
             None => Err(SendFailure::Refused("this number has no WhatsApp".to_owned())),

@@ -283,7 +283,6 @@ pub fn parcels(conversation: &ConversationRef, enqueued: Enqueued, reply: Reply)
             part: part as i64,
             account_id: conversation.account_id,
             phone_number_id: conversation.phone_number_id.clone(),
-            recipient: reply.recipient.clone(),
             text,
             content: None,
             attempts: 0,

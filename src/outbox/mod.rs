@@ -18,7 +18,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::graph::client::GraphClient;
 use crate::media::Media;
-use crate::message::Recipient;
 use crate::news::News;
 use crate::routing::Routing;
 use crate::runtime::Clock;
@@ -42,8 +41,6 @@ pub struct Parcel {
     pub account_id: i64,
     /// From which number.
     pub phone_number_id: String,
-    /// Where to.
-    pub recipient: Recipient,
     /// The bubble's words.
     pub text: String,
     /// Meta's message object, where it is more than these words.
@@ -314,7 +311,6 @@ fn parcel(row: Delivery, phone_number_id: String) -> Option<Parcel> {
         part: row.part,
         account_id: row.whatsapp_account_id,
         phone_number_id,
-        recipient: serde_json::from_str(&row.recipient).ok()?,
         text: row.text,
         content: row.content.map(|json| serde_json::from_str(&json)).transpose().ok()?,
         attempts: row.attempts,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::pacing::{NUMBER, PAIR};
@@ -77,16 +77,21 @@ impl Outbox {
 
         let attempt_id = Uuid::now_v7();
         // Files go up before the attempt begins: whoever is stopped meanwhile has sent nothing.
-        let body = self.body(parcel, &account, &attempt_id.to_string()).await?;
+        let content = self.content(parcel, &account).await?;
         let start = StartAttempt {
             attempt_id,
             delivery_id: parcel.delivery_id,
             account_id: parcel.account_id,
             now: self.0.clock.now_ms(),
         };
-        if !self.patiently(|| store.stations().write(start.clone())).await? {
+        let Some(to) = self.patiently(|| store.stations().write(start.clone())).await? else {
             return Ok(Step::Next); // cancelled meanwhile
-        }
+        };
+        let callback = attempt_id.to_string();
+        let body = content.map(|content| match content {
+            Some(content) => messages::addressed(&to, content, &callback),
+            None => messages::text(&to, &parcel.text, &callback),
+        });
         let result = match body {
             Ok(body) => self.0.graph.send(&parcel.phone_number_id, &account.credentials, &body).await,
             Err(failure) => Err(failure),
@@ -121,16 +126,13 @@ impl Outbox {
         Ok(ending.step)
     }
 
-    /// What goes to Meta; files of ours are there afterwards.
-    async fn body(
+    /// What goes to Meta, unless it is the bubble's words alone; files of ours are there afterwards.
+    async fn content(
         &self,
         parcel: &Parcel,
         account: &Account,
-        callback: &str,
-    ) -> Result<Result<Value, SendFailure>, StoreError> {
-        let Some(mut content) = parcel.content.clone() else {
-            return Ok(Ok(messages::text(&parcel.recipient, &parcel.text, callback)));
-        };
+    ) -> Result<Result<Option<Map<String, Value>>, SendFailure>, StoreError> {
+        let Some(mut content) = parcel.content.clone() else { return Ok(Ok(None)) };
         for file in content::files(&mut content) {
             let id = file.part.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok());
             let Some(MediaId(id)) = id else { continue };
@@ -146,7 +148,7 @@ impl Outbox {
                 Err(failure) => return Ok(Err(failure)),
             };
         }
-        Ok(Ok(messages::addressed(&parcel.recipient, content, callback)))
+        Ok(Ok(Some(content)))
     }
 
     async fn judge(

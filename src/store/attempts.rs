@@ -1,17 +1,26 @@
 //! The writes of a try: it begins, it ends.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Value};
+use std::collections::HashMap;
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, Value};
 use uuid::Uuid;
 
+use super::contacts::NOWHERE;
 use super::event_endpoints::Listeners;
 use super::statuses;
 use super::threads::OPTED_OUT;
 use super::writer::Write;
 use super::{sql, telling};
-use crate::message::DeliveryStatus;
+use crate::message::{DeliveryStatus, Recipient};
 
-/// Records that a delivery is about to be tried. False: it is not waiting any more, or its customer wants no messages,
-/// which cancels it. Told twice, because the first commit was in doubt, it says the same.
+/// Where a delivery's customer is now.
+const ADDRESS: &str = "coalesce((select c.recipient from whatsapp_conversations c \
+    where c.id = deliveries.conversation_id), deliveries.recipient)";
+
+/// Records that a delivery is about to be tried, and tells where it goes: to its customer as they are known at this
+/// moment, whatever was known when it was written. `None`: it is not waiting any more, its customer wants no messages or
+/// was erased, which cancels it, or nobody knows an address of theirs, so that it fails. Told twice, because the first
+/// commit was in doubt, it says the same.
 #[derive(Debug, Clone)]
 pub struct StartAttempt {
     /// Of which delivery.
@@ -25,7 +34,7 @@ pub struct StartAttempt {
 }
 
 impl Write for StartAttempt {
-    type Output = bool;
+    type Output = Option<Recipient>;
 
     fn account(&self) -> Option<i64> {
         Some(self.account_id)
@@ -35,19 +44,19 @@ impl Write for StartAttempt {
         tx: &DatabaseTransaction,
         _: (i64, &Listeners),
         group: &[Self],
-    ) -> Result<Vec<bool>, DbErr> {
+    ) -> Result<Vec<Option<Recipient>>, DbErr> {
         let text = format!(
-            "update deliveries set status = 'sending', reason = null, attempts = attempts + 1 \
-             where status = 'queued' and id {} and not {OPTED_OUT} returning id",
+            "update deliveries set status = 'sending', reason = null, attempts = attempts + 1, recipient = {ADDRESS} \
+             where status = 'queued' and id {} and not {OPTED_OUT} and {ADDRESS} not in ('null', '{NOWHERE}') \
+             returning id, recipient",
             sql::among(tx, 1, "bigint")
         );
         let ids = [sql::json(group.iter().map(|s| s.delivery_id))];
-        let mut started: Vec<i64> = Vec::with_capacity(group.len());
-        for row in tx.query_all_raw(sql::statement(tx, &text, ids)).await? {
-            started.push(row.try_get("", "id")?);
-        }
+        let mut started: HashMap<i64, Recipient> = HashMap::with_capacity(group.len());
+        let starting = tx.query_all_raw(sql::statement(tx, &text, ids)).await?;
+        read_addresses(&mut started, &starting)?;
         let (fresh, other): (Vec<&Self>, Vec<&Self>) =
-            group.iter().partition(|s| started.contains(&s.delivery_id));
+            group.iter().partition(|s| started.contains_key(&s.delivery_id));
         if !fresh.is_empty() {
             let rows = fresh
                 .iter()
@@ -64,23 +73,44 @@ impl Write for StartAttempt {
         }
         if !other.is_empty() {
             let text = format!(
-                "update deliveries set status = 'cancelled', reason = 'opted_out' \
-                 where status = 'queued' and id {} and {OPTED_OUT}",
+                "update deliveries set reason = case when {ADDRESS} = 'null' then 'erased' \
+                     when {OPTED_OUT} then 'opted_out' else 'undeliverable' end, \
+                 status = case when {ADDRESS} = '{NOWHERE}' and not {OPTED_OUT} then 'failed' else 'cancelled' end, \
+                 failed_at = case when {ADDRESS} = '{NOWHERE}' and not {OPTED_OUT} then $2 end \
+                 where status = 'queued' and id {} and ({OPTED_OUT} or {ADDRESS} in ('null', '{NOWHERE}'))",
                 sql::among(tx, 1, "bigint")
             );
-            let ids = [sql::json(other.iter().map(|s| s.delivery_id))];
-            tx.execute_raw(sql::statement(tx, &text, ids)).await?;
+            let values = [sql::json(other.iter().map(|s| s.delivery_id)), other[0].now.into()];
+            tx.execute_raw(sql::statement(tx, &text, values)).await?;
             let text = format!(
-                "select delivery_id from attempts where finished_at is null and id in ({})",
+                "select d.id, d.recipient from attempts a join deliveries d on d.id = a.delivery_id \
+                 where a.finished_at is null and a.id in ({})",
                 sql::list(1, other.len())
             );
             let ids = other.iter().map(|s| s.attempt_id.into());
-            for row in tx.query_all_raw(sql::statement(tx, &text, ids)).await? {
-                started.push(row.try_get("", "delivery_id")?);
-            }
+            read_addresses(&mut started, &tx.query_all_raw(sql::statement(tx, &text, ids)).await?)?;
         }
-        Ok(group.iter().map(|s| started.contains(&s.delivery_id)).collect())
+        Ok(group.iter().map(|s| started.get(&s.delivery_id).cloned()).collect())
     }
+
+    async fn tell(
+        tx: &DatabaseTransaction,
+        listeners: &Listeners,
+        group: &[Self],
+        outputs: &[Self::Output],
+    ) -> Result<(), DbErr> {
+        let over = group.iter().zip(outputs).filter(|(_, to)| to.is_none()).map(|(s, _)| s.delivery_id);
+        telling::deliveries(tx, listeners, over, group[0].now).await
+    }
+}
+
+fn read_addresses(found: &mut HashMap<i64, Recipient>, rows: &[QueryResult]) -> Result<(), DbErr> {
+    for row in rows {
+        let address: String = row.try_get("", "recipient")?;
+        let address = serde_json::from_str(&address).map_err(|e| DbErr::Json(e.to_string()))?;
+        found.insert(row.try_get("", "id")?, address);
+    }
+    Ok(())
 }
 
 /// Records how an attempt ended, and what the delivery is now. Recorded even by a stale instance: it happened.

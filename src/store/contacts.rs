@@ -20,6 +20,11 @@ pub(super) const MAKING: i64 = 0x7377_6270_656f_706c;
 const DELAY: i64 = 60_000;
 /// Changes of names that are followed, one after the other.
 const CHANGES: usize = 8;
+/// Meta's clock knows whole seconds only.
+const SECOND: i64 = 1_000;
+
+/// The address of a customer who is known by no name any more.
+pub(super) const NOWHERE: &str = r#"{"user_id":""}"#;
 
 /// Until the end of the transaction nobody else makes or changes contacts. SQLite has one writer anyway.
 pub(super) async fn lock(tx: &DatabaseTransaction) -> Result<(), DbErr> {
@@ -41,7 +46,7 @@ pub(super) async fn resolve(
     tx: &DatabaseTransaction,
     scope: Scope<'_>,
     sender: &Sender,
-    now: i64,
+    (sent_at, now): (i64, i64),
 ) -> Result<i64, DbErr> {
     let by_user = match &sender.user_id {
         Some(id) => find(tx, scope, "bsuid", id).await?,
@@ -63,17 +68,17 @@ pub(super) async fn resolve(
     if by_user.is_none()
         && let Some(id) = &sender.user_id
     {
-        point(tx, scope, ("bsuid", id), None, contact, now).await?;
+        point(tx, scope, ("bsuid", id), None, contact, sent_at).await?;
     }
     if by_phone != Some(contact)
         && let Some(id) = &sender.wa_id
     {
-        point(tx, scope, ("wa_id", id), by_phone, contact, now).await?;
+        point(tx, scope, ("wa_id", id), by_phone, contact, sent_at).await?;
     }
     if let Some(id) = &sender.parent_user_id
         && find(tx, scope, "parent_bsuid", id).await?.is_none()
     {
-        point(tx, scope, ("parent_bsuid", id), None, contact, now).await?;
+        point(tx, scope, ("parent_bsuid", id), None, contact, sent_at).await?;
     }
     Ok(contact)
 }
@@ -115,7 +120,28 @@ pub(super) async fn as_known_now(
             (*name, *since) = (Some(row.try_get("", "current")?), row.try_get("", "at")?);
         }
     }
+    if let (Some(user), Some(phone)) = (&sender.user_id, &sender.wa_id)
+        && let Some(contact) = find(tx, scope, "bsuid", user).await?
+        && is_newer_owners(tx, scope, phone, contact, phone_since).await?
+    {
+        sender.wa_id = None;
+    }
     Ok(sender)
+}
+
+/// Whether a phone is somebody else's since after `at`: whoever it meant then has lost it, without Meta telling so.
+async fn is_newer_owners(
+    tx: &impl ConnectionTrait,
+    scope: Scope<'_>,
+    phone: &str,
+    contact: i64,
+    at: i64,
+) -> Result<bool, DbErr> {
+    let text = "select 1 as one from contact_aliases where tenant_id = $1 and scope = $2 and kind = 'wa_id' \
+                and value = $3 and contact_id <> $4 and created_at >= $5";
+    let values: [Value; 5] =
+        [scope.tenant.into(), scope.scope.into(), phone.into(), contact.into(), (at + SECOND).into()];
+    Ok(tx.query_one_raw(sql::statement(tx, text, values)).await?.is_some())
 }
 
 /// The contact with these names, if there is one.
@@ -138,12 +164,7 @@ pub(super) async fn find_person(
 }
 
 /// Remembers a change of names, once, and moves the names of whoever is known by the former ones.
-pub(super) async fn rename(
-    tx: &DatabaseTransaction,
-    scope: Scope<'_>,
-    change: &Rename,
-    now: i64,
-) -> Result<(), DbErr> {
+pub(super) async fn rename(tx: &DatabaseTransaction, scope: Scope<'_>, change: &Rename) -> Result<(), DbErr> {
     lock(tx).await?;
     let Rename { previous, current, at } = change;
     let pairs = [
@@ -180,7 +201,7 @@ pub(super) async fn rename(
                 let values: [Value; 3] = [contact.into(), kind.into(), new.as_str().into()];
                 tx.execute_raw(sql::statement(tx, text, values)).await?;
                 let other = find(tx, scope, kind, new).await?;
-                point(tx, scope, (kind, new), other, contact, now).await?;
+                point(tx, scope, (kind, new), other, contact, *at).await?;
             }
             // A user ID changes with the phone: whatever is not told anew is not theirs any more.
             (_, None) => {
@@ -190,8 +211,7 @@ pub(super) async fn rename(
         }
     }
     if let Some(recipient) = recipient_of(current) {
-        let text = "update whatsapp_conversations set recipient = $2 where contact_id = $1";
-        tx.execute_raw(sql::statement(tx, text, [contact.into(), stored(&recipient)?.into()])).await?;
+        move_address(tx, contact, stored(&recipient)?, String::new()).await?;
     }
     Ok(())
 }
@@ -225,7 +245,7 @@ pub(super) async fn consent(
 ) -> Result<(), DbErr> {
     lock(tx).await?;
     let customer = as_known_now(tx, scope, &consent.customer, consent.at).await?;
-    let contact = resolve(tx, scope, &customer, now).await?;
+    let contact = resolve(tx, scope, &customer, (consent.at, now)).await?;
     let text = "update contacts set marketing = $2, marketing_at = $3 \
                 where id = $1 and coalesce(marketing_at, 0) <= $3";
     let word = if consent.wanted { "resume" } else { "stop" };
@@ -264,20 +284,21 @@ async fn create(
     inserted(tx, text, values).await
 }
 
-/// Makes a name mean this contact, whomever it meant before.
+/// Makes a name mean this contact from `since` on (by Meta's clock), whomever it meant before.
 async fn point(
     tx: &DatabaseTransaction,
     scope: Scope<'_>,
     (kind, name): (&str, &str),
     former: Option<i64>,
     contact: i64,
-    now: i64,
+    since: i64,
 ) -> Result<(), DbErr> {
     let text = "insert into contact_aliases (tenant_id, scope, kind, value, contact_id, created_at) \
                 values ($1, $2, $3, $4, $5, $6) \
-                on conflict (tenant_id, scope, kind, value) do update set contact_id = excluded.contact_id";
+                on conflict (tenant_id, scope, kind, value) do update set contact_id = excluded.contact_id, \
+                created_at = excluded.created_at";
     let values: [Value; 6] =
-        [scope.tenant.into(), scope.scope.into(), kind.into(), name.into(), contact.into(), now.into()];
+        [scope.tenant.into(), scope.scope.into(), kind.into(), name.into(), contact.into(), since.into()];
     tx.execute_raw(sql::statement(tx, text, values)).await?;
     match former.filter(|former| kind == "wa_id" && *former != contact) {
         Some(former) => leave_phone(tx, former, name).await,
@@ -286,19 +307,24 @@ async fn point(
 }
 
 /// A phone is another's now: nothing meant for its former owner goes there any more. Of that one only the user ID may
-/// be left; if not even that, an empty one, which Graph refuses.
+/// be left.
 async fn leave_phone(tx: &DatabaseTransaction, former: i64, phone: &str) -> Result<(), DbErr> {
     let text = "select value from contact_aliases where contact_id = $1 and kind = 'bsuid'";
     let row = tx.query_one_raw(sql::statement(tx, text, [former.into()])).await?;
     let user: Option<String> = row.map(|row| row.try_get("", "value")).transpose()?;
-    let to = stored(&Recipient::UserId(user.unwrap_or_default()))?;
+    let to = user.map_or(Ok(NOWHERE.to_owned()), |user| stored(&Recipient::UserId(user)))?;
     let from = stored(&Recipient::Phone(phone.to_owned()))?;
+    move_address(tx, former, to, from).await
+}
+
+/// Whatever goes to a contact, or only what goes to the address `from` (empty: any), goes to `to` from now on.
+async fn move_address(tx: &DatabaseTransaction, contact: i64, to: String, from: String) -> Result<(), DbErr> {
     for text in [
-        "update whatsapp_conversations set recipient = $2 where contact_id = $1 and recipient = $3",
-        "update deliveries set recipient = $2 where status = 'queued' and recipient = $3 and conversation_id in \
-         (select id from whatsapp_conversations where contact_id = $1)",
+        "update whatsapp_conversations set recipient = $2 where contact_id = $1 and ($3 = '' or recipient = $3)",
+        "update deliveries set recipient = $2 where status = 'queued' and ($3 = '' or recipient = $3) \
+         and conversation_id in (select id from whatsapp_conversations where contact_id = $1)",
     ] {
-        let values: [Value; 3] = [former.into(), to.as_str().into(), from.as_str().into()];
+        let values: [Value; 3] = [contact.into(), to.as_str().into(), from.as_str().into()];
         tx.execute_raw(sql::statement(tx, text, values)).await?;
     }
     Ok(())

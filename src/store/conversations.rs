@@ -142,7 +142,7 @@ pub(super) async fn find_or_make(
     contacts::lock(tx).await?;
     let scope = Scope { tenant: &place.tenant_id, scope: &place.scope };
     let sender = &contacts::as_known_now(tx, scope, sender, sent_at).await?;
-    let contact = contacts::resolve(tx, scope, sender, now).await?;
+    let contact = contacts::resolve(tx, scope, sender, (sent_at, now)).await?;
     let thread = thread(tx, place, contact, now).await?;
     let recipient = recipient_of(sender).ok_or_else(|| DbErr::Custom("a message without a sender".into()))?;
     let recipient_json = serde_json::to_string(&recipient).map_err(|e| DbErr::Json(e.to_string()))?;

@@ -63,7 +63,7 @@ pub(super) async fn apply(
         Told::Person { tenant_id, scope, phone_number_id, what } => {
             let scope = Scope { tenant: tenant_id, scope };
             match what {
-                About::Names(change) => contacts::rename(tx, scope, change, now).await,
+                About::Names(change) => contacts::rename(tx, scope, change).await,
                 About::Marketing(consent) => contacts::consent(tx, scope, consent, now).await,
                 About::Thread(Routed { customer, ours, at }) => {
                     let found = threads::find(tx, scope, customer, *at, phone_number_id).await?;

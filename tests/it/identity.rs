@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use switchboard::news::News;
+use switchboard::sandbox::graph::Sent;
 use switchboard::sandbox::response_api::Answer;
 use switchboard::sandbox::webhook::Incoming;
 
@@ -179,6 +181,74 @@ at_a_desk! {
         desk.texts_are("select text from messages where whatsapp_account_id = $account and direction = 'in' and note is null order by id", &["one", "two"]).await;
         assert_eq!(desk.sent().len(), 0, "it still thinks");
         assert_eq!(desk.sent_are(2).await[1].to, n.new_phone);
+    }
+
+    /// What waited, and what a responder was still thinking of, goes to where its customer is when it leaves; also when
+    /// the phone is somebody else's by then, who is not told of it.
+    async fn an_answer_never_goes_to_a_phone_that_was_given_up(desk) {
+        let (told, untold) = (Names::of(&desk), Names::of(&desk));
+        desk.service.change_account(desk.account, |a| a.status = "token_invalid".into()).await;
+        for n in [&told, &untold] {
+            desk.say(Incoming::text(&n.phone, "waits").with_user_id(&n.user)).await;
+        }
+        let waiting = "select status from deliveries where whatsapp_account_id = $account order by id";
+        desk.texts_are(waiting, &["queued", "queued"]).await;
+        desk.world.responder.next(Some(&desk.chatbot), [900, 900].map(|ms| Answer::Echo.after(Duration::from_millis(ms))));
+        for n in [&told, &untold] {
+            desk.say(Incoming::text(&n.phone, "is thought of").with_user_id(&n.user)).await;
+        }
+        desk.service.wait_until("the questions", || async { desk.asked().len() == 4 }).await;
+        desk.tell("messages", shapes(&desk, &told).swap_remove(0).1).await;
+        for n in [&told, &untold] {
+            desk.say(Incoming::text(&n.phone, "I am new").with_user_id(format!("{}N", n.user))).await;
+        }
+        desk.service.change_account(desk.account, |a| a.status = "active".into()).await;
+        let active = "select status from whatsapp_accounts where id = $account";
+        desk.texts_are(active, &["active"]).await;
+        desk.service.running.news.tell(News::Work).await.unwrap();
+        let sent = desk.sent_are(6).await;
+        let said = |sent: &Sent| sent.text().split(['\n', ':']).nth(1).unwrap_or_default().trim().to_owned();
+        let mut found: Vec<(String, String)> = sent.iter().map(|sent| (sent.to.clone(), said(sent))).collect();
+        found.sort();
+        let mut expected = Vec::new();
+        for (phone, old) in [(&told.phone, &told.new_phone), (&untold.phone, &untold.user)] {
+            expected.push((phone.clone(), "I am new".to_owned()));
+            expected.extend(["waits", "is thought of"].map(|text| (old.clone(), text.to_owned())));
+        }
+        expected.sort();
+        assert_eq!(found, expected);
+    }
+
+    /// Nothing is known of the former owner but the phone that is another's now: what waits for them has nowhere to go.
+    async fn what_has_no_address_any_more_is_not_sent(desk) {
+        let phone = desk.customer();
+        desk.service.change_account(desk.account, |a| a.status = "token_invalid".into()).await;
+        desk.text(&phone, "for me alone").await;
+        let standing = "select status || ' ' || coalesce(reason, '') from deliveries where whatsapp_account_id = $account \
+                        order by id";
+        desk.texts_are(standing, &["queued token_invalid"]).await;
+        desk.say(Incoming::text("0", "Hi").with_user_id("US.here").without_phone()).await;
+        desk.say(Incoming::text(&phone, "It is mine").with_user_id("US.here")).await;
+        desk.texts_are("select status from deliveries where whatsapp_account_id = $account", &["queued"; 3]).await;
+        desk.service.change_account(desk.account, |a| a.status = "active".into()).await;
+        desk.service.running.news.tell(News::Work).await.unwrap();
+        desk.sent_are(2).await;
+        desk.texts_are(standing, &["failed undeliverable", "sent ", "sent "]).await;
+        assert!(desk.sent().iter().all(|sent| !sent.text().contains("for me alone")));
+    }
+
+    /// What its former owner wrote comes late: the phone stays with whoever has it since.
+    async fn a_late_message_takes_no_phone_back(desk) {
+        let n = Names::of(&desk);
+        desk.say(Incoming::text(&n.phone, "one").with_user_id(&n.user).at(seconds(&desk) - 60)).await;
+        desk.sent_are(1).await;
+        desk.say(Incoming::text(&n.phone, "I am new").with_user_id(&n.new_user).at(seconds(&desk) - 10)).await;
+        desk.sent_are(2).await;
+        desk.say(Incoming::text(&n.phone, "late").with_user_id(&n.user).at(seconds(&desk) - 30)).await;
+        let to: Vec<String> = desk.sent_are(3).await.into_iter().map(|sent| sent.to).collect();
+        assert_eq!(to, [n.phone.clone(), n.phone.clone(), n.user.clone()]);
+        desk.say(Incoming::text(&n.phone, "and on").with_user_id(&n.new_user)).await;
+        assert_eq!(desk.sent_are(4).await[3].to, n.phone);
     }
 
     /// A phone is given to somebody else: nothing that is meant for the former owner goes there, whatever is still known

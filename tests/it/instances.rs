@@ -188,11 +188,11 @@ on_both_databases! {
         let store = Store::open(&location).await.unwrap();
         let plan = StartAttempt { delivery_id: 1, account_id: 1, attempt_id: uuid::Uuid::now_v7(), now: 0 };
         let first = store.join("first").await.unwrap();
-        assert!(!first.stations().write(plan.clone()).await.unwrap(), "there is no such delivery");
+        assert!(first.stations().write(plan.clone()).await.unwrap().is_none(), "there is no such delivery");
         let second = store.join("second").await.unwrap();
         assert!(matches!(first.stations().write(plan.clone()).await, Err(StoreError::Fenced)));
         assert!(matches!(first.interrupted_deliveries(1, 0).await, Err(StoreError::Fenced)));
-        assert!(!second.stations().write(plan).await.unwrap());
+        assert!(second.stations().write(plan).await.unwrap().is_none());
         assert_eq!(second.interrupted_deliveries(1, 0).await.unwrap(), 0);
         store.close().await;
     }
