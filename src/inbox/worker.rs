@@ -321,7 +321,7 @@ fn hand_on(
             parts.conversations.forget(appended.conversation.id);
             continue;
         }
-        let was_known = append.known.is_some();
+        let was_known = append.known.is_some_and(|known| known.id == appended.conversation.id);
         known.add(append.place.account_id, append.message.sender, appended.conversation.clone());
         if append.note.is_some() {
             parts.conversations.note(&appended, &append.message.text);

@@ -3,7 +3,7 @@
 //! A conversation is run by one instance at a time: its `owner`. A living instance keeps what it owns; what belonged
 //! to a dead one, or to nobody, is free to be claimed. So history and order live in one process, and need no lock.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
 
@@ -64,7 +64,7 @@ impl Row {
             account_id: self.account_id,
             phone_number_id: self.phone_number_id,
             unique_conv_id: self.unique_conv_id,
-            recipient: serde_json::from_str(&self.recipient).map_err(|e| DbErr::Json(e.to_string()))?,
+            recipient: parsed(&self.recipient)?,
         })
     }
 }
@@ -220,34 +220,34 @@ async fn unique_conv_id(
     Ok(name)
 }
 
-/// Notes that something happened in these conversations, for lists that show the latest first. Which of them are gone:
-/// forgotten or erased, though somebody still knew them.
+/// Notes that something happened in these conversations, for lists that show the latest first. Tells where each goes
+/// now; those that were forgotten or erased, though somebody still knew them, are not among them.
 pub(super) async fn touch(
     tx: &DatabaseTransaction,
     mut ids: Vec<i64>,
     now: i64,
-) -> Result<HashSet<i64>, DbErr> {
+) -> Result<HashMap<i64, Recipient>, DbErr> {
     ids.sort_unstable();
     ids.dedup();
-    if ids.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let which = format!("erased_at is null and id {}", sql::among(tx, 1, "bigint"));
-    let text = format!("update whatsapp_conversations set last_message_at = $2 where {which}");
-    let done = tx.execute_raw(sql::statement(tx, &text, [sql::json(&ids), now.into()])).await?;
-    if done.rows_affected() == ids.len() as u64 {
-        return Ok(HashSet::new());
-    }
-    let text = format!("select id from whatsapp_conversations where {which}");
-    let there = tx.query_all_raw(sql::statement(tx, &text, [sql::json(&ids)])).await?;
-    let mut gone: HashSet<i64> = ids.into_iter().collect();
-    for row in there {
-        gone.remove(&row.try_get("", "id")?);
-    }
-    Ok(gone)
+    let text = format!(
+        "update whatsapp_conversations set last_message_at = $2 where erased_at is null and id {} \
+         returning id, recipient",
+        sql::among(tx, 1, "bigint")
+    );
+    let rows = match ids.is_empty() {
+        true => Vec::new(),
+        false => tx.query_all_raw(sql::statement(tx, &text, [sql::json(&ids), now.into()])).await?,
+    };
+    rows.iter()
+        .map(|row| Ok((row.try_get("", "id")?, parsed(&row.try_get::<String>("", "recipient")?)?)))
+        .collect()
 }
 
-/// Another home for a message that was just stored in a conversation that is gone.
+fn parsed(recipient: &str) -> Result<Recipient, DbErr> {
+    serde_json::from_str(recipient).map_err(|e| DbErr::Json(e.to_string()))
+}
+
+/// Another home for a message that was just stored in a conversation that is gone, or is not its sender's any more.
 pub(super) async fn rehome(
     tx: &DatabaseTransaction,
     instance: i64,

@@ -114,14 +114,16 @@ pub(super) async fn append(
     let mut waiting: Vec<[Value; 3]> = Vec::new();
     let is_new = |a: &Append| ids.contains_key(&(a.place.account_id, a.message.wamid.clone()));
     let touched = group.iter().zip(&homes).filter(|(a, _)| is_new(a)).map(|(_, home)| home.conversation.id);
-    let gone = conversations::touch(tx, touched.collect(), group[0].now).await?;
+    let addresses = conversations::touch(tx, touched.collect(), group[0].now).await?;
     let mut fresh: Vec<(i64, &Append)> = Vec::new();
     for (a, mut home) in group.iter().zip(homes) {
         // `remove`: of two equal messages in one group only the first is new.
         let id = ids.remove(&(a.place.account_id, a.message.wamid.clone()));
         if let Some(id) = id {
             fresh.push((id, *a));
-            if gone.contains(&home.conversation.id) {
+            // Whoever goes to another address than was known may have lost the name they are known by to somebody else.
+            let there = addresses.get(&home.conversation.id);
+            if there.is_none_or(|now| a.known.as_ref().is_some_and(|known| known.recipient != *now)) {
                 home = conversations::rehome(tx, instance, a, id).await?;
             }
             if let Some(control) = a.control {

@@ -237,6 +237,34 @@ at_a_desk! {
         assert!(desk.sent().iter().all(|sent| !sent.text().contains("for me alone")));
     }
 
+    /// Somebody known by user ID alone comes with the phone of somebody known by phone alone: perhaps they are one, perhaps
+    /// the phone was given on meanwhile. Nobody can tell, so nothing that was said at the phone is shown to its owner.
+    async fn a_phone_and_a_user_id_that_meet_late_stay_two(desk) {
+        let (phone, user) = (desk.customer(), format!("US.{}", desk.customer()));
+        let by_user = |text: &str| Incoming::text("0", text).with_user_id(&user).without_phone();
+        desk.text(&phone, "said at the phone").await;
+        desk.sent_are(1).await;
+        desk.say(by_user("said without")).await;
+        desk.sent_are(2).await;
+        desk.say(Incoming::text(&phone, "said with both").with_user_id(&user)).await;
+        desk.sent_are(3).await;
+        desk.text(&phone, "by phone again").await;
+        desk.sent_are(4).await;
+        desk.say(by_user("by user ID again")).await;
+        desk.sent_are(5).await;
+        let asked = desk.asked();
+        let client = |n: usize| asked[n].body["user"]["uniqueClientId"].clone();
+        assert_ne!(client(0), client(1));
+        assert_eq!([client(2), client(3), client(4)], [client(1), client(1), client(1)]);
+        let words: Vec<String> = asked[4].history().into_iter().filter(|(r, _)| r == "user").map(|(_, w)| w).collect();
+        assert_eq!(words, ["said without", "said with both", "by phone again", "by user ID again"]);
+        // People still find what was said, under a contact without a name.
+        let names = "select (select count(*) from contact_aliases a where a.contact_id = c.id) || ' ' || \
+                     (select count(*) from messages m join whatsapp_conversations w on w.id = m.conversation_id \
+                      where w.contact_id = c.id) from contacts c where c.tenant_id = $tenant order by c.id";
+        assert_eq!(desk.texts(names).await, ["0 2", "2 8"]);
+    }
+
     /// What its former owner wrote comes late: the phone stays with whoever has it since.
     async fn a_late_message_takes_no_phone_back(desk) {
         let n = Names::of(&desk);
