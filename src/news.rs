@@ -10,13 +10,18 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
+use crate::store::changes::Names;
 use crate::store::instances::CHANNEL;
 use crate::store::{Location, Store, StoreError};
 
 /// PostgreSQL refuses payloads of 8,000 bytes; this many ids fit well.
 const IDS: usize = 300;
+/// And so many bytes.
+const PAYLOAD: usize = 7_900;
 /// Between one word of work and the next.
 const BREATH: Duration = Duration::from_millis(10);
+/// What changed within so long is looked up and told together.
+const GATHER: Duration = Duration::from_millis(150);
 
 /// One piece of news.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +51,10 @@ pub enum News {
     },
     /// A session stands elsewhere: whoever shows it looks again.
     SessionChanged(i64),
+    /// What pages show of these tenants changed.
+    Changed(Vec<(String, Names)>),
+    /// More changed than can be named: every page looks again.
+    MuchChanged,
     /// Some news may have been lost: look at everything anew.
     Lost,
 }
@@ -68,7 +77,7 @@ impl Newsroom {
         let room = Self { store, local, work: Arc::default() };
         let spread = room.clone();
         tokio::spawn(async move {
-            tokio::select! { () = spread.spread() => {}, () = stop.cancelled() => {} }
+            tokio::select! { () = spread.spread() => {}, () = spread.tell_changes() => {}, () = stop.cancelled() => {} }
         });
         room
     }
@@ -88,6 +97,22 @@ impl Newsroom {
         }
     }
 
+    /// Tells what was committed here.
+    async fn tell_changes(&self) {
+        loop {
+            self.store.changes().there().await;
+            tokio::time::sleep(GATHER).await;
+            let told = match self.store.changed_names().await {
+                Ok(Some(tenants)) => self.tell(News::Changed(tenants.into_iter().collect())).await,
+                Ok(None) => self.tell(News::MuchChanged).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = told {
+                tracing::debug!(%error, "pages will look by themselves");
+            }
+        }
+    }
+
     /// Hears everything told from now on, here and elsewhere.
     pub fn hear(&self) -> broadcast::Receiver<News> {
         self.local.subscribe()
@@ -104,6 +129,12 @@ impl Newsroom {
                 }
                 Ok(())
             }
+            News::Changed(tenants) => {
+                for tenants in in_payloads(tenants) {
+                    self.publish(&News::Changed(tenants)).await?;
+                }
+                Ok(())
+            }
             news => self.publish(&news).await,
         }
     }
@@ -112,6 +143,24 @@ impl Newsroom {
         let payload = serde_json::to_string(news).map_err(|e| StoreError::Query(e.to_string()))?;
         self.store.notify(&payload).await
     }
+}
+
+/// As many of these together as fit a payload.
+fn in_payloads(tenants: Vec<(String, Names)>) -> Vec<Vec<(String, Names)>> {
+    let (mut payloads, mut length) = (vec![Vec::new()], 0);
+    for tenant in tenants {
+        let own = serde_json::to_string(&tenant).map_or(0, |json| json.len() + 1);
+        if length + own > PAYLOAD {
+            payloads.push(Vec::new());
+            length = 0;
+        }
+        length += own;
+        if let Some(payload) = payloads.last_mut() {
+            payload.push(tenant);
+        }
+    }
+    payloads.retain(|payload| !payload.is_empty());
+    payloads
 }
 
 /// Hears what other instances tell. After every break, and at the start, [`News::Lost`].
@@ -144,4 +193,23 @@ async fn listen_once(url: &str, local: &broadcast::Sender<News>) -> Result<(), s
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_many_tenants_are_told_fits_postgresqls_payloads() {
+        let names = |n: i64| Names { conversations: (n..n + 150).collect(), ..Names::default() };
+        let all: Vec<(String, Names)> =
+            (0..40).map(|n| (format!("tenant-{n}"), names(i64::MAX - 500 + n))).collect();
+        let payloads = in_payloads(all.clone());
+        assert!(payloads.len() > 10);
+        for payload in &payloads {
+            assert!(serde_json::to_string(&News::Changed(payload.clone())).unwrap().len() < 8_000);
+        }
+        assert_eq!(payloads.concat(), all);
+        assert!(in_payloads(Vec::new()).is_empty());
+    }
 }

@@ -16,6 +16,8 @@ mod harness;
 mod idempotency;
 #[path = "api/integration.rs"]
 mod integration;
+#[path = "api/live.rs"]
+mod live;
 #[path = "api/matrix.rs"]
 mod matrix;
 #[path = "api/messages.rs"]

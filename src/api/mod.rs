@@ -23,6 +23,7 @@ pub mod guard;
 pub mod headers;
 mod idempotency;
 mod integration;
+pub mod live;
 mod overview;
 mod media;
 mod outgoing;
@@ -60,6 +61,7 @@ use crate::secret::Ring;
 use crate::store::{Store, StoreError};
 
 pub use document::document;
+pub use live::Live;
 pub use sign_in::People;
 
 /// What the handlers work with; handed to the server as `web::Data`. Cheap to clone.
@@ -70,6 +72,7 @@ pub struct Parts {
     pub ring: Ring,
     pub routing: Routing,
     pub news: Newsroom,
+    pub live: Live,
     pub stations: Stations,
     pub onboarding: Onboarding,
     pub sessions: Sessions,
@@ -244,6 +247,7 @@ routes! {
     "/api/v1/event-deliveries" { get event_deliveries::list }
     "/api/v1/event-deliveries/{id}" { get event_deliveries::one }
     "/api/v1/event-deliveries/{id}/retry" { post event_deliveries::retry }
+    "/api/v1/live" { get live::live }
     "/api/v1/alerts" { get alerts::list }
     "/api/v1/analytics" { get analytics::chatbots }
     "/api/v1/analytics/per-day" { get analytics::per_day }

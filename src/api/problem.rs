@@ -74,12 +74,14 @@ codes! {
     GraphRefused 422 "graph_refused" "Meta refuses these values";
     KeyTaken 422 "idempotency_key_taken" "The Idempotency-Key belongs to another request";
     TooMany 429 "too_many_attempts" "Too many attempts";
+    TooManyLines 429 "too_many_streams" "Too many live streams are open";
     Internal 500 "internal" "Something went wrong on our side";
     MediaWaiting 503 "media_waiting" "The file is not here yet";
     EngineUnreachable 502 "engine_unreachable" "The session's engine does not answer";
     KeyRefused 502 "key_refused" "The session's engine refuses our key";
     EngineRefused 502 "engine_refused" "The session's engine refuses";
     Unavailable 503 "unavailable" "The database does not answer";
+    Busy 503 "busy" "This server has no room for it now";
     GraphUnreachable 503 "graph_unreachable" "Meta does not answer";
 }
 
@@ -107,6 +109,11 @@ impl ApiError {
     /// A failure, with one sentence about this very case.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), fields: Vec::new(), checks: Vec::new(), wait: None }
+    }
+
+    /// Whether it failed in this way.
+    pub fn is(&self, code: Code) -> bool {
+        self.code == code
     }
 
     /// Too many attempts; the next is heard after `wait`.
@@ -240,7 +247,12 @@ impl ResponseError for ApiError {
         }
         let later = matches!(
             self.code,
-            Code::Unavailable | Code::GraphUnreachable | Code::MediaWaiting | Code::UnderWay
+            Code::Unavailable
+                | Code::GraphUnreachable
+                | Code::MediaWaiting
+                | Code::UnderWay
+                | Code::TooManyLines
+                | Code::Busy
         );
         if self.wait.is_some() || later {
             answer.insert_header((RETRY_AFTER, self.wait.unwrap_or(LATER)));

@@ -178,6 +178,7 @@ pub async fn start(config: &Config, listener: TcpListener, options: Options) -> 
         ring: ring.clone(),
         routing: routing.clone(),
         news: news.clone(),
+        live: api::Live::open(store.clone(), &news, shutdown.drain_token()),
         stations: stations.clone(),
         onboarding: onboarding.clone(),
         sessions: sessions.clone(),

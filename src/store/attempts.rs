@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, Value};
 use uuid::Uuid;
 
+use super::changes::Change;
 use super::contacts::NOWHERE;
 use super::event_endpoints::Listeners;
 use super::statuses;
@@ -101,6 +102,10 @@ impl Write for StartAttempt {
     ) -> Result<(), DbErr> {
         let over = group.iter().zip(outputs).filter(|(_, to)| to.is_none()).map(|(s, _)| s.delivery_id);
         telling::deliveries(tx, listeners, over, group[0].now).await
+    }
+
+    fn changed<'a>(group: &'a [Self], _: &'a [Self::Output]) -> impl Iterator<Item = Change<'a>> {
+        group.iter().map(|start| Change::Delivery(start.delivery_id))
     }
 }
 
@@ -201,5 +206,9 @@ impl Write for FinishAttempt {
         _: &[bool],
     ) -> Result<(), DbErr> {
         telling::deliveries(tx, listeners, group.iter().map(|f| f.delivery_id), group[0].now).await
+    }
+
+    fn changed<'a>(group: &'a [Self], _: &'a [bool]) -> impl Iterator<Item = Change<'a>> {
+        group.iter().map(|finish| Change::Delivery(finish.delivery_id))
     }
 }

@@ -3,6 +3,7 @@
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use uuid::Uuid;
 
+use super::changes::Change;
 use super::idempotency::{self, Kept, Slot};
 use super::messages::Place;
 use super::replies::{Enqueued, Outgoing, Reply, enqueue};
@@ -145,6 +146,7 @@ impl Store {
         let lost = rows.iter().map(|row| row.try_get("", "id")).collect::<Result<Vec<i64>, _>>()?;
         telling::deliveries(&tx, &self.listeners, lost.iter().copied(), now).await?;
         tx.commit().await?;
+        self.changes().note(lost.iter().copied().map(Change::Delivery));
         Ok(lost.len() as u64)
     }
 
@@ -168,6 +170,7 @@ impl Store {
         let values = values.into_iter().chain(from.iter().map(|s| s.as_str().into()));
         let done = tx.execute_raw(sql::statement(&tx, &text, values)).await?;
         tx.commit().await?;
+        self.changes().note([Change::Delivery(id)]);
         Ok(done.rows_affected() == 1)
     }
 
@@ -200,6 +203,7 @@ impl Store {
         );
         tx.execute_raw(sql::statement(&tx, &text, [now.into(), message.into(), part.into()])).await?;
         tx.commit().await?;
+        self.changes().note([Change::Delivery(id)]);
         Ok(true)
     }
 
@@ -217,7 +221,9 @@ impl Store {
         let tx = self.begin().await?;
         let text = "update deliveries set reason = $2 where id = $1 and status = 'queued'";
         tx.execute_raw(sql::statement(&tx, text, [id.into(), reason.into()])).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        self.changes().note([Change::Delivery(id)]);
+        Ok(())
     }
 
     /// Stores a message the business starts, with its deliveries; and what its sender is told, to be told again.
@@ -236,6 +242,7 @@ impl Store {
             idempotency::keep(&tx, &slot, &kept).await?;
         }
         tx.commit().await?;
+        self.changes().note([Change::Conversation(conversation_id)]);
         Ok(enqueued)
     }
 }

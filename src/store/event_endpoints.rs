@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::audit::{Audit, audit};
+use super::changes::Changes;
 use super::{Store, StoreError, event_deliveries, sql};
 
 /// What tenants can be told of.
@@ -73,9 +74,15 @@ struct Inner {
     any: AtomicU8,
     tenants: RwLock<HashMap<String, Vec<(Uuid, u8)>>>,
     woken: Notify,
+    changes: Changes,
 }
 
 impl Listeners {
+    /// What pages are told of.
+    pub(super) fn changes(&self) -> &Changes {
+        &self.0.changes
+    }
+
     /// Whether any tenant wants to hear of anything.
     pub(super) fn are_there(&self) -> bool {
         self.0.any.load(Ordering::Relaxed) != 0

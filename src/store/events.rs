@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
 
+use super::changes::Change;
 use super::event_endpoints::Listeners;
 use super::messages::{self, Append, Appended};
 use super::statuses::{self, ApplyStatus};
@@ -161,6 +162,13 @@ impl Write for Process {
         let since = group.iter().map(|p| p.now).min().unwrap_or_default();
         told::tell(tx, listeners, group.iter().flat_map(|p| &p.told), since).await?;
         telling::processed(tx, listeners, group, outputs).await
+    }
+
+    fn changed<'a>(group: &'a [Self], outputs: &'a [Self::Output]) -> impl Iterator<Item = Change<'a>> {
+        let appended = outputs.iter().flatten().flatten();
+        let statuses = group.iter().flat_map(|p| &p.statuses);
+        (appended.map(|appended| Change::Conversation(appended.conversation.id)))
+            .chain(statuses.map(|status| Change::Wamid(&status.wamid)))
     }
 }
 

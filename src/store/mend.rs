@@ -4,6 +4,7 @@
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use uuid::Uuid;
 
+use super::changes::Change;
 use super::inspect::VISIBLE;
 use super::threads::OPTED_OUT;
 use super::{Store, StoreError, sql};
@@ -153,6 +154,7 @@ impl Store {
             tx.execute_raw(sql::statement(&tx, &text, [now.into(), message.into(), part.into()])).await?;
         }
         tx.commit().await?;
+        self.changes().note(ids.iter().copied().map(Change::Delivery));
         Ok(rows.len() as u64)
     }
 

@@ -11,6 +11,7 @@ pub mod alerts;
 pub mod analytics;
 pub mod attempts;
 pub mod audit;
+pub mod changes;
 pub mod chatbots;
 mod connect;
 pub mod contact_book;

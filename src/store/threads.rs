@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Value};
 
+use super::changes::Change;
 use super::contacts::{self, Scope};
 use super::messages::Place;
 use super::{Store, StoreError, sql};
@@ -233,7 +234,9 @@ impl Store {
         let values: [Value; 4] = [thread_id.into(), until.into(), reason.into(), (until - HAND_OVER).into()];
         tx.execute_raw(sql::statement(&tx, text, values)).await?;
         withdraw(&tx, thread_id, "handed_over").await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        self.changes().note([Change::Thread(thread_id)]);
+        Ok(())
     }
 
     /// The person gives the thread back to its chatbots.
@@ -242,7 +245,9 @@ impl Store {
         let text = "update threads set hand_over_until = null, hand_over_reason = null, handed_back_at = $2 \
                     where id = $1";
         tx.execute_raw(sql::statement(&tx, text, [thread_id.into(), now.into()])).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        self.changes().note([Change::Thread(thread_id)]);
+        Ok(())
     }
 
     /// All conversations of a thread: those of every account on its number.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
 use uuid::Uuid;
 
+use super::changes::Change;
 use super::event_endpoints::Listeners;
 use super::messages::Place;
 use super::replies::{Enqueued, Outgoing, Reply, enqueue};
@@ -139,6 +140,10 @@ impl Write for CloseTurn {
     ) -> Result<(), DbErr> {
         telling::dead_turns(tx, listeners, group, outputs).await
     }
+
+    fn changed<'a>(group: &'a [Self], _: &'a [Self::Output]) -> impl Iterator<Item = Change<'a>> {
+        group.iter().map(|turn| Change::Conversation(turn.conversation_id))
+    }
 }
 
 /// A stored turn.
@@ -226,9 +231,12 @@ impl Store {
         let tx = self.begin().await?;
         let text = "update turns set status = 'asking', reason = null, closed_at = null \
                     where tenant_id = $1 and id = $2 and status = 'dead' and not exists (select 1 from turns o \
-                    where o.conversation_id = turns.conversation_id and o.status = 'asking')";
-        let done = tx.execute_raw(sql::statement(&tx, text, [tenant.into(), id.into()])).await?;
+                    where o.conversation_id = turns.conversation_id and o.status = 'asking') \
+                    returning conversation_id";
+        let row = tx.query_one_raw(sql::statement(&tx, text, [tenant.into(), id.into()])).await?;
+        let conversation: Option<i64> = row.map(|row| row.try_get("", "conversation_id")).transpose()?;
         tx.commit().await?;
-        Ok(done.rows_affected() == 1)
+        self.changes().note(conversation.map(Change::Conversation));
+        Ok(conversation.is_some())
     }
 }

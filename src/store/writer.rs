@@ -22,6 +22,11 @@ use super::fair::Fair;
 use super::turns::{CloseTurn, OpenTurn};
 use super::{StoreError, sql};
 
+mod kind;
+
+pub use kind::Write;
+use kind::{apply, told};
+
 /// Writes that may wait; beyond that the door answers 503.
 const WAITING: usize = 4096;
 /// Most writes in a group, and its weight: about so many rows, or kilobytes.
@@ -29,59 +34,6 @@ const TAKEN: usize = 512;
 const GROUP: usize = 1_024;
 /// A commit that takes longer is given up; whoever waited is told that the database is away.
 const COMMIT: Duration = Duration::from_secs(10);
-
-/// One kind of small write.
-pub trait Write: Sized + Send + Sync + 'static {
-    /// What the writer gets back once it is committed.
-    type Output: Send + Sync + 'static;
-    /// Whether a stale instance must not do it. What already happened outside is recorded all the same.
-    const FENCED: bool = true;
-    /// Roughly how many rows it is, or how many kilobytes: keeps groups, and their statements, within bounds.
-    fn weight(&self) -> usize {
-        1
-    }
-    /// Whose it is, where groups are shared out among accounts. `None`: everybody's, in the order it came.
-    fn account(&self) -> Option<i64> {
-        None
-    }
-    /// Applies a group in as few statements as possible: one output each, in order.
-    fn apply(
-        tx: &DatabaseTransaction,
-        of: (i64, &Listeners),
-        group: &[Self],
-    ) -> impl Future<Output = Result<Vec<Self::Output>, DbErr>> + Send;
-    /// The same in one statement, which commits itself: one round trip instead of several. `None` where the database,
-    /// or this kind of write, cannot do that; a kind that is told of ([`Self::tell`]) never can.
-    fn at_once(
-        _db: &DatabaseConnection,
-        _instance: i64,
-        _group: &[Self],
-    ) -> impl Future<Output = Option<Result<Vec<Self::Output>, DbErr>>> + Send {
-        std::future::ready(None)
-    }
-    /// Puts in line what tenants' own systems are told of a group that was applied, in the same transaction. Asked only
-    /// while anybody listens.
-    fn tell(
-        _tx: &DatabaseTransaction,
-        _listeners: &Listeners,
-        _group: &[Self],
-        _outputs: &[Self::Output],
-    ) -> impl Future<Output = Result<(), DbErr>> + Send {
-        std::future::ready(Ok(()))
-    }
-}
-
-async fn apply<W: Write>(
-    tx: &DatabaseTransaction,
-    (instance, listeners): (i64, &Listeners),
-    group: &[W],
-) -> Result<Vec<W::Output>, DbErr> {
-    let outputs = W::apply(tx, (instance, listeners), group).await?;
-    if listeners.are_there() {
-        W::tell(tx, listeners, group, &outputs).await?;
-    }
-    Ok(outputs)
-}
 
 /// A [`Write`] that has its place in the writer's queue.
 pub trait Queued: Write {
@@ -309,6 +261,7 @@ macro_rules! kinds {
                 }).await;
                 match outcome {
                     Ok(($($field,)*)) => {
+                        $(told(listeners, &self.$field.0, &$field);)*
                         $(answer(self.$field.1, $field);)*
                         listeners.wake();
                     }
@@ -329,7 +282,9 @@ macro_rules! kinds {
                                 away = Some(error.clone());
                                 broken(&self.chains);
                             }
-                            let _ = reply.send(alone.and_then(|output| output.ok_or(StoreError::Fenced)));
+                            let alone = alone.and_then(|output| output.ok_or(StoreError::Fenced)).map(|one| vec![one]);
+                            told(listeners, std::slice::from_ref(&write), &alone);
+                            answer(vec![reply], alone);
                         })*
                         listeners.wake();
                     }

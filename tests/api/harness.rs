@@ -152,6 +152,7 @@ impl Api {
                 app: options.app.then(|| ("1000000000000001".to_owned(), "the-apps-own-secret".into())),
                 webhook_url: Some(WEBHOOK.to_owned()),
             },
+            live: api::Live::open(store.clone(), &news, stop.clone()),
             store,
             ring,
             routing,

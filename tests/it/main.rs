@@ -19,6 +19,7 @@ mod harness;
 mod identity;
 mod instances;
 mod keeping;
+mod live;
 mod main_job;
 mod mending;
 mod media;

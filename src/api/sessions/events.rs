@@ -3,8 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, web};
 use futures_util::stream;
 use tokio::sync::broadcast::Receiver;
 use tokio::time::Instant;
@@ -12,6 +11,7 @@ use tokio::time::Instant;
 use super::super::Parts;
 use super::super::answer::Answer;
 use super::super::guard::{Caller, Reader};
+use super::super::live::{Identity, Place, event_stream};
 use super::{SessionView, find, view};
 use crate::news::News;
 
@@ -28,26 +28,32 @@ struct Line {
     news: Receiver<News>,
     ends: Instant,
     first: bool,
+    identity: Identity,
+    _place: Place,
 }
 
 /// The session now and whenever it changes, as server-sent events: each is called `session` and carries what
 /// `GET /api/v1/sessions/{name}` gives as `data`. The line ends after ten minutes; browsers connect again by themselves.
 #[utoipa::path(get, path = "/api/v1/sessions/{name}/events", tag = "sessions", params(("name" = String, Path)),
     responses((status = 200, content_type = "text/event-stream", body = SessionView)))]
-pub async fn events(caller: Reader, parts: web::Data<Parts>, name: web::Path<String>) -> Answer {
+pub async fn events(
+    caller: Reader,
+    parts: web::Data<Parts>,
+    name: web::Path<String>,
+    request: HttpRequest,
+) -> Answer {
     let news = parts.news.hear();
     let id = find(&caller, &parts, &name).await?.id;
+    let place = parts.live.place(&caller.tenant)?;
+    let identity = Identity::new(&request, &parts, &caller.tenant);
     let ends = Instant::now() + LONGEST;
-    let line = Line { caller: caller.0, parts, name: name.into_inner(), id, news, ends, first: true };
+    let name = name.into_inner();
+    let line = Line { caller: caller.0, parts, name, id, news, ends, first: true, identity, _place: place };
     let body = stream::unfold(line, |mut line| async move {
         let event = line.next().await?;
         Some((Ok::<_, Infallible>(web::Bytes::from(event)), line))
     });
-    Ok(HttpResponse::Ok()
-        .insert_header((CONTENT_TYPE, "text/event-stream"))
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(body))
+    Ok(event_stream().streaming(body))
 }
 
 impl Line {
@@ -79,6 +85,7 @@ impl Line {
         };
         tokio::select! {
             told = hear => told,
+            () = self.identity.over() => None,
             () = stop.cancelled() => None,
             () = tokio::time::sleep_until(self.ends) => None,
             () = tokio::time::sleep(COMMENT) => Some(false),
