@@ -13,7 +13,7 @@ use super::outgoing;
 use super::problem::{ApiError, Code};
 use crate::graph::errors;
 use crate::ids::{ConversationId, DeliveryId, MessageId, TurnId};
-use crate::message::DeliveryStatus;
+use crate::message::{DeliveryStatus, Recipient};
 use crate::store::deliveries::{Attempt, Delivery};
 use crate::store::statuses::Participant;
 use crate::store::turns::Turn;
@@ -31,6 +31,8 @@ pub struct DeliveryView {
     message_id: Option<MessageId>,
     /// The turn it answers.
     turn_id: Option<String>,
+    /// Whom it is for: a phone's digits, or a user ID; null for a turn, and once the contact is erased.
+    to: Option<String>,
     /// Its words.
     text: Option<String>,
     /// Meta's message object, where it is more than these words.
@@ -116,6 +118,9 @@ pub struct Filter {
     /// Of this status alone; `dead` has the turns without an answer too.
     #[param(value_type = Option<DeliveryStatus>)]
     status: Option<String>,
+    /// Through this number alone (of a session: its id); messages only, no unanswered turns.
+    #[serde(rename = "phoneNumberId")]
+    phone_number_id: Option<String>,
 }
 
 /// What a caller means by an id.
@@ -155,12 +160,13 @@ pub async fn list(
     let slice = page.slice::<Both<i64, Both<i64, Uuid>>>()?;
     let Both(before, Both(at, turn)) = slice.after.unwrap_or(Both(i64::MAX, Both(i64::MAX, Uuid::max())));
     let tenant = caller.tenant.as_str();
-    let deliveries = parts.store.delivery_page(tenant, status, before, slice.fetch()).await?;
+    let number = filter.phone_number_id.as_deref().filter(|number| !number.is_empty());
+    let deliveries = parts.store.delivery_page(tenant, status, number, before, slice.fetch()).await?;
     let turns = match status {
-        None | Some(DeliveryStatus::Dead) => {
+        None | Some(DeliveryStatus::Dead) if number.is_none() => {
             parts.store.dead_turn_page(tenant, (at, turn), slice.fetch()).await?
         }
-        Some(_) => Vec::new(),
+        _ => Vec::new(),
     };
     let (mut deliveries, mut turns) = (deliveries.into_iter().peekable(), turns.into_iter().peekable());
     let mut place = Both(before, Both(at, turn));
@@ -282,6 +288,10 @@ fn view(thing: Thing) -> DeliveryView {
                 conversation_id: ConversationId(delivery.conversation_id),
                 message_id: Some(MessageId(delivery.message_id)),
                 turn_id: delivery.turn_id.map(|id| id.to_string()),
+                to: match serde_json::from_str(&delivery.recipient) {
+                    Ok(Recipient::Phone(to) | Recipient::UserId(to)) => Some(to),
+                    Err(_) => None,
+                },
                 text: Some(delivery.text),
                 content: delivery.content.and_then(|json| serde_json::from_str(&json).ok()),
                 part: delivery.part + 1,
@@ -317,6 +327,7 @@ fn view(thing: Thing) -> DeliveryView {
                 conversation_id: ConversationId(turn.conversation_id),
                 message_id: None,
                 turn_id: Some(turn.id.to_string()),
+                to: None,
                 text: None,
                 content: None,
                 part: 1,

@@ -27,7 +27,12 @@ pub struct Trace {
     pub chatbot_id: Option<String>,
     /// Through which integration.
     pub integration_id: Option<AccountId>,
-    /// What became of it, in one sentence.
+    /// What became of it, in one word: `waiting`, `asking`, `shadow`, `silent`, `unanswered`, `fallback`, `unsent`; how its
+    /// answer (or it, if we sent it) fares, as a delivery's status; or the state of an event that became no message.
+    pub outcome: String,
+    /// Why, as a word.
+    pub reason: Option<String>,
+    /// The same in one sentence.
     pub explanation: String,
     /// By time.
     pub stations: Vec<Station>,
@@ -70,13 +75,15 @@ pub async fn trace(store: &Store, tenant: Option<&str>, wamid: &str) -> Result<V
 
 fn of_event(event: EventRow) -> Trace {
     let state = event.state.unwrap_or_default();
-    let reason = event.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    let because = event.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     Trace {
         id: EventId(event.id).to_string(),
         conversation_id: None,
         chatbot_id: None,
         integration_id: None,
-        explanation: format!("It came in an event that stands as {state}{reason}."),
+        explanation: format!("It came in an event that stands as {state}{because}."),
+        outcome: state,
+        reason: event.reason,
         stations: vec![station("stored", event.received_at, format!("field {}", event.field))],
     }
 }
@@ -138,8 +145,8 @@ async fn of_message(store: &Store, message: Found) -> Result<Trace, StoreError> 
     for n in 1..stations.len() {
         stations[n].at = stations[n].at.max(stations[n - 1].at);
     }
-    let explanation = match &message.note {
-        Some(note) => why_silent(note),
+    let became = match &message.note {
+        Some(note) => Became::new("silent", Some(note), why_silent(note)),
         None if incoming => explain(turn.as_ref(), &deliveries),
         None => fate(&deliveries),
     };
@@ -148,9 +155,28 @@ async fn of_message(store: &Store, message: Found) -> Result<Trace, StoreError> 
         conversation_id: Some(ConversationId(message.conversation_id)),
         integration_id: Some(AccountId(message.whatsapp_account_id)),
         chatbot_id: Some(message.chatbot_id),
-        explanation,
+        outcome: became.outcome,
+        reason: became.reason,
+        explanation: became.explanation,
         stations,
     })
+}
+
+/// What became of a message: in a word, why, and in a sentence.
+struct Became {
+    outcome: String,
+    reason: Option<String>,
+    explanation: String,
+}
+
+impl Became {
+    fn new(outcome: &str, reason: Option<&str>, explanation: impl Into<String>) -> Self {
+        Self {
+            outcome: outcome.to_owned(),
+            reason: reason.map(str::to_owned),
+            explanation: explanation.into(),
+        }
+    }
 }
 
 async fn follow(store: &Store, delivery: &Delivery, stations: &mut Vec<Station>) -> Result<(), StoreError> {
@@ -177,24 +203,30 @@ fn station(name: &'static str, at: i64, detail: impl Into<String>) -> Station {
 }
 
 /// What became of an incoming message that was to be answered.
-fn explain(turn: Option<&Turn>, deliveries: &[Delivery]) -> String {
-    let Some(turn) = turn else { return "It waits for its turn.".to_owned() };
+fn explain(turn: Option<&Turn>, deliveries: &[Delivery]) -> Became {
+    let Some(turn) = turn else { return Became::new("waiting", None, "It waits for its turn.") };
     match turn.status.as_str() {
-        "asking" => "The responder is being asked.".to_owned(),
+        "asking" => Became::new("asking", None, "The responder is being asked."),
         "answered" if deliveries.is_empty() => {
-            "It was answered, but not sent: the chatbot is a shadow on this number.".to_owned()
+            let words = "It was answered, but not sent: the chatbot is a shadow on this number.";
+            Became::new("shadow", None, words)
         }
         "answered" => fate(deliveries),
         status => {
             let reason = turn.reason.as_deref().unwrap_or(status);
-            let fallback = if deliveries.is_empty() { "" } else { " The customer got the fallback text." };
-            format!("The responder gave no answer ({reason}).{fallback}")
+            let (outcome, fallback) = match deliveries {
+                [] => ("unanswered", ""),
+                _ => ("fallback", " The customer got the fallback text."),
+            };
+            let words = format!("The responder gave no answer ({reason}).{fallback}");
+            // Stored as "reason: detail".
+            Became::new(outcome, reason.split(": ").next(), words)
         }
     }
 }
 
 /// How the answer fares: its least lucky part decides.
-fn fate(deliveries: &[Delivery]) -> String {
+fn fate(deliveries: &[Delivery]) -> Became {
     const WORST: [&str; 10] = [
         "failed",
         "dead",
@@ -209,14 +241,17 @@ fn fate(deliveries: &[Delivery]) -> String {
     ];
     let worst =
         deliveries.iter().min_by_key(|delivery| WORST.iter().position(|word| *word == delivery.status));
-    let Some(delivery) = worst else { return "It was stored and never meant to be sent.".to_owned() };
-    match delivery.reason.as_deref() {
+    let Some(delivery) = worst else {
+        return Became::new("unsent", None, "It was stored and never meant to be sent.");
+    };
+    let words = match delivery.reason.as_deref() {
         Some(reason) => {
             let advice = errors::by_reason(reason).map_or(String::new(), |v| format!(" {}", v.advice));
             format!("The answer is {} ({reason}).{advice}", delivery.status)
         }
         None => format!("The answer is {}.", delivery.status),
-    }
+    };
+    Became::new(&delivery.status, delivery.reason.as_deref(), words)
 }
 
 /// Why a message was stored and not answered.

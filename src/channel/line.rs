@@ -68,8 +68,11 @@ impl Sessions {
             since: session.first_connected_at.unwrap_or(now),
         };
         if let Gate::Wait(until, why) = pace.gate(facts) {
-            if why != "paced" && next.delivery.reason.as_deref() != Some(why) {
-                tracing::info!(event = "session_line_waits", session = session.id, reason = why);
+            if why != "paced" {
+                if next.delivery.reason.as_deref() != Some(why) {
+                    tracing::info!(event = "session_line_waits", session = session.id, reason = why);
+                }
+                // Every time: what came into the line since says why it waits, too.
                 life.store.hold_session(session.id, true, Some(why)).await?;
             }
             let rest = Duration::from_millis((until - now).max(0).unsigned_abs());

@@ -25,6 +25,8 @@ const ROUND: i64 = 10;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Pace {
+    /// Whether nothing is started until further notice. Answers go on.
+    pub paused: bool,
     /// Seconds between two messages, at least.
     pub min_gap_seconds: i64,
     /// And at most.
@@ -50,6 +52,7 @@ pub struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self {
+            paused: false,
             min_gap_seconds: 4,
             max_gap_seconds: 15,
             min_pause_seconds: 30,
@@ -136,6 +139,10 @@ impl Pace {
     /// Whether the next message that the business starts may leave.
     pub fn gate(&self, facts: Facts) -> Gate {
         let (now, tomorrow) = (facts.now, self.today(facts.now) + DAY);
+        if self.paused {
+            // Whoever lets it go on wakes the line.
+            return Gate::Wait(tomorrow, "paused");
+        }
         if let Some(until) = self.quiet(now) {
             return Gate::Wait(until, "quiet_hours");
         }
@@ -235,6 +242,12 @@ mod tests {
         assert_eq!(Pace { warm_up: false, ..pace.clone() }.cap(NOON, NOON), 200);
         let full = Facts { since: NOON, sent: sent(20, 0), ..facts() };
         assert_eq!(pace.gate(full), Gate::Wait(NOON + DAY / 2, "warm_up"));
+    }
+
+    #[test]
+    fn nothing_is_started_while_it_is_paused() {
+        let paused = Pace { paused: true, ..Pace::default() };
+        assert_eq!(paused.gate(facts()), Gate::Wait(NOON + DAY / 2, "paused"));
     }
 
     #[test]

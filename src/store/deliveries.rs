@@ -93,18 +93,22 @@ impl Store {
         self.find_deliveries(&which, [sql::json(ids)]).await
     }
 
-    /// A page of a tenant's deliveries, newest first, older than `before`; of one status if given.
+    /// A page of a tenant's deliveries, newest first, older than `before`; of one status and number if given.
     pub async fn delivery_page(
         &self,
         tenant: &str,
         status: Option<DeliveryStatus>,
+        number: Option<&str>,
         before: i64,
         limit: u64,
     ) -> Result<Vec<Delivery>, StoreError> {
-        let which =
-            format!("tenant_id = $1 and id < $2 and ($3 = '' or status = $3) order by id desc limit {limit}");
+        let which = format!(
+            "tenant_id = $1 and id < $2 and ($3 = '' or status = $3) and ($4 = '' or whatsapp_account_id in \
+             (select id from whatsapp_accounts where phone_number_id = $4)) order by id desc limit {limit}"
+        );
         let status = status.map(DeliveryStatus::as_str).unwrap_or_default();
-        self.find_deliveries(&which, [tenant.into(), before.into(), status.into()]).await
+        let number = number.unwrap_or_default();
+        self.find_deliveries(&which, [tenant.into(), before.into(), status.into(), number.into()]).await
     }
 
     /// One of a tenant's deliveries.

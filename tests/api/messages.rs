@@ -310,6 +310,7 @@ async fn events_and_traces(api: Api) {
         assert!(names.contains(&name), "{name} is missing in {names:?}");
     }
     assert_eq!(followed[0]["explanation"], "The answer is sent.");
+    assert_eq!((&followed[0]["outcome"], &followed[0]["reason"]), (&json!("sent"), &Value::Null));
     let ours = format!("/api/v1/trace/{}", api.graph.sent()[0].wamid);
     let followed = api.expect(200, "get", &ours, &key, Value::Null).await;
     assert_eq!(followed[0]["explanation"], "The answer is sent.");
@@ -317,6 +318,7 @@ async fn events_and_traces(api: Api) {
     api.inbound("111", "wamid.old", "hello?", Some("stale")).await;
     let silent = api.expect(200, "get", "/api/v1/trace/wamid.old", &key, Value::Null).await;
     assert!(silent[0]["explanation"].as_str().unwrap().contains("older than 24 hours"));
+    assert_eq!((&silent[0]["outcome"], &silent[0]["reason"]), (&json!("silent"), &json!("stale")));
 
     // An event nobody could route: the platform's to see, until the number is somebody's.
     let lost = api.event("999", r#"{"id":"wamid.lost"}"#, Some(EventState::Unroutable)).await;

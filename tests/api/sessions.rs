@@ -232,6 +232,13 @@ async fn a_callers_one_session_speaks_two_older_systems_words_at_once() {
         assert_eq!((code, &sent["success"]), (200, &json!(true)), "{sent}");
         assert!(sent["messageId"].as_str().unwrap().starts_with("dlv_") && sent["timestamp"].is_string());
     }
+    // The line of this number alone, with whom each is for.
+    let number = api.expect(200, "get", &format!("{PATH}/tenant_a"), &key, Value::Null).await["id"].clone();
+    let line = format!("/api/v1/deliveries?phoneNumberId={}", number.as_str().unwrap());
+    let line = api.expect(200, "get", &line, &key, Value::Null).await;
+    assert_eq!((line.as_array().unwrap().len(), &line[0]["to"]), (4, &json!("15551234567")));
+    let none = api.expect(200, "get", "/api/v1/deliveries?phoneNumberId=ses_9", &key, Value::Null).await;
+    assert_eq!(none, json!([]));
     let info = api.expect(200, "get", "/api/whatsapp/session-info", &key, Value::Null).await;
     assert_eq!((&info["connectionStatus"], &info["maxReconnectAttempts"]), (&json!("ready"), &json!(5)));
     assert_eq!((&info["storage"]["mode"], &info["healthChecksActive"]), (&json!("file"), &json!(true)));

@@ -266,7 +266,7 @@ test('a chatbot: a wrong setting is said at its field and the rest is kept; its 
   assert.equal(await page.getByLabel('When there is no answer').inputValue(), 'Back soon.');
   await page.getByLabel('Base URL').fill('');
   await page.getByRole('button', { name: 'Save' }).click();
-  await page.getByText('Chatbot changed').waitFor();
+  await page.getByText('Saved.').waitFor();
   await page.getByRole('button', { name: 'Ask' }).click();
   await page.getByText(/POST http/).waitFor({ timeout: 15_000 });
   await page.getByRole('tab', { name: 'Response' }).click();

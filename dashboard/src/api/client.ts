@@ -69,6 +69,8 @@ export function api<M extends Methods, P extends PathsOf<M>>(
 interface Loose {
   params?: Record<string, string>; query?: unknown; body?: unknown; signal?: AbortSignal; idempotencyKey?: string;
   everybody?: boolean;
+  /** Sent as it is, instead of a body. */
+  file?: File;
 }
 
 /** The address of a request. */
@@ -93,6 +95,7 @@ export async function raw(method: string, url: string, options: Loose = {}): Pro
   const headers: Record<string, string> = { Accept: 'application/json' };
   if (tenant !== null && !options.everybody) headers['Switchboard-Tenant'] = tenant;
   if (options.body !== undefined) headers['Content-Type'] = 'application/json';
+  if (options.file !== undefined) headers['Content-Type'] = options.file.type || 'application/octet-stream';
   if (options.idempotencyKey !== undefined) headers['Idempotency-Key'] = options.idempotencyKey;
   let response: Response;
   try {
@@ -101,6 +104,7 @@ export async function raw(method: string, url: string, options: Loose = {}): Pro
       headers,
       credentials: 'same-origin',
       ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
+      ...(options.file === undefined ? {} : { body: options.file }),
       ...(options.signal ? { signal: options.signal } : {}),
     });
   } catch (error) {

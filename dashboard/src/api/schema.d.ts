@@ -1844,6 +1844,8 @@ export interface components {
             status: string;
             /** @description Its words. */
             text?: string | null;
+            /** @description Whom it is for: a phone's digits, or a user ID; null for a turn, and once the contact is erased. */
+            to?: string | null;
             /** @description The turn it answers. */
             turnId?: string | null;
             /** @description Meta's id. */
@@ -2452,6 +2454,8 @@ export interface components {
                 status: string;
                 /** @description Its words. */
                 text?: string | null;
+                /** @description Whom it is for: a phone's digits, or a user ID; null for a turn, and once the contact is erased. */
+                to?: string | null;
                 /** @description The turn it answers. */
                 turnId?: string | null;
                 /** @description Meta's id. */
@@ -2731,11 +2735,18 @@ export interface components {
                 /** @description Who answers. */
                 chatbotId?: string | null;
                 conversationId?: components["schemas"]["ConversationId"] | null;
-                /** @description What became of it, in one sentence. */
+                /** @description The same in one sentence. */
                 explanation: string;
                 /** @description The message, or the event. */
                 id: string;
                 integrationId?: components["schemas"]["AccountId"] | null;
+                /**
+                 * @description What became of it, in one word: `waiting`, `asking`, `shadow`, `silent`, `unanswered`, `fallback`, `unsent`; how its
+                 *     answer (or it, if we sent it) fares, as a delivery's status; or the state of an event that became no message.
+                 */
+                outcome: string;
+                /** @description Why, as a word. */
+                reason?: string | null;
                 /** @description By time. */
                 stations: components["schemas"]["Station"][];
             }[];
@@ -3049,6 +3060,11 @@ export interface components {
              * @default 30
              */
             newContactsCap: number;
+            /**
+             * @description Whether nothing is started until further notice. Answers go on.
+             * @default false
+             */
+            paused: boolean;
             /**
              * @description When nothing is started, as `HH:MM` of the clock below; null: never quiet.
              * @default null
@@ -3689,6 +3705,8 @@ export interface components {
                 status: string;
                 /** @description Its words. */
                 text?: string | null;
+                /** @description Whom it is for: a phone's digits, or a user ID; null for a turn, and once the contact is erased. */
+                to?: string | null;
                 /** @description The turn it answers. */
                 turnId?: string | null;
                 /** @description Meta's id. */
@@ -4411,11 +4429,18 @@ export interface components {
             /** @description Who answers. */
             chatbotId?: string | null;
             conversationId?: components["schemas"]["ConversationId"] | null;
-            /** @description What became of it, in one sentence. */
+            /** @description The same in one sentence. */
             explanation: string;
             /** @description The message, or the event. */
             id: string;
             integrationId?: components["schemas"]["AccountId"] | null;
+            /**
+             * @description What became of it, in one word: `waiting`, `asking`, `shadow`, `silent`, `unanswered`, `fallback`, `unsent`; how its
+             *     answer (or it, if we sent it) fares, as a delivery's status; or the state of an event that became no message.
+             */
+            outcome: string;
+            /** @description Why, as a word. */
+            reason?: string | null;
             /** @description By time. */
             stations: components["schemas"]["Station"][];
         };
@@ -6089,6 +6114,8 @@ export interface operations {
                 cursor?: string;
                 /** @description Of this status alone; `dead` has the turns without an answer too. */
                 status?: components["schemas"]["DeliveryStatus"];
+                /** @description Through this number alone (of a session: its id); messages only, no unanswered turns. */
+                phoneNumberId?: string;
             };
             header?: never;
             path?: never;

@@ -13,6 +13,7 @@ export type Trace = Schemas['Trace'];
 export type EventView = Schemas['EventView'];
 export type NumberHealth = Schemas['NumberHealth'];
 export type User = Schemas['UserView'];
+export type AlertView = Schemas['AlertView'];
 export type Endpoint = Schemas['EndpointView'];
 export type Contact = Schemas['KnownContact'];
 export type Media = Schemas['MediaView'];

@@ -65,7 +65,7 @@ const thread = createRoute({
   component: lazyRouteComponent(() => import('../pages/conversations/thread'), 'Thread'),
 });
 const failures = createRoute({
-  getParentRoute: () => at, path: '/failures', validateSearch: words('show', 'reason'),
+  getParentRoute: () => at, path: '/failures', validateSearch: words('show', 'reason', 'status'),
   component: lazyRouteComponent(() => import('../pages/failures'), 'Failures'),
 });
 const numbers = createRoute({ getParentRoute: () => at, path: '/numbers', component: lazyRouteComponent(() => import('../pages/numbers'), 'Numbers') });
@@ -94,6 +94,10 @@ const connect = createRoute({
   getParentRoute: () => at, path: '/whatsapp-connect', validateSearch: words('session'),
   component: lazyRouteComponent(() => import('../pages/sessions'), 'WhatsappConnect'),
 });
+const pace = createRoute({
+  getParentRoute: () => at, path: '/whatsapp-connect/$name/pace', component: lazyRouteComponent(() => import('../pages/sessions/pace'), 'PacePage'),
+});
+const alerts = createRoute({ getParentRoute: () => at, path: '/alerts', component: lazyRouteComponent(() => import('../pages/alerts/history'), 'History') });
 const analytics = createRoute({
   getParentRoute: () => at, path: '/analytics', validateSearch: words('days', 'chatbot'),
   component: lazyRouteComponent(() => import('../pages/analytics'), 'Analytics'),
@@ -110,7 +114,7 @@ export const router = createRouter({
     login, setup, invite,
     app.addChildren([
       home, conversations.addChildren([noThread, thread]), failures, numbers, onboarding, number, chatbots, chatbot,
-      trace, contacts, contact, connect, analytics, team, audit, webhooks, tenants, keys, settings,
+      trace, contacts, contact, connect, pace, alerts, analytics, team, audit, webhooks, tenants, keys, settings,
     ]),
   ]),
   defaultPreload: 'intent',

@@ -2,7 +2,7 @@
 import { ActionIcon, Anchor, AppShell, Badge, Box, Burger, Group, Menu, NavLink, ScrollArea, Select, Text, UnstyledButton, useMantineColorScheme } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import {
-  IconAddressBook, IconAlertTriangle, IconBuilding, IconChartBar, IconDeviceMobile, IconHistory, IconHome, IconKey, IconLanguage,
+  IconAddressBook, IconAlertTriangle, IconBell, IconBuilding, IconChartBar, IconDeviceMobile, IconHistory, IconHome, IconKey, IconLanguage,
   IconLogout, IconMessages, IconMoon, IconPhone, IconQrcode, IconRobot, IconRoute, IconSettings, IconSun, IconUser, IconUsers,
   IconWebhook,
 } from '@tabler/icons-react';
@@ -25,6 +25,7 @@ const PLACES: (Place | null)[] = [
   { to: '/', word: 'nav.home', icon: IconHome },
   { to: '/conversations', word: 'nav.conversations', icon: IconMessages },
   { to: '/failures', word: 'nav.failures', icon: IconAlertTriangle },
+  { to: '/alerts', word: 'nav.alerts', icon: IconBell },
   { to: '/contacts', word: 'nav.contacts', icon: IconAddressBook },
   { to: '/analytics', word: 'nav.analytics', icon: IconChartBar },
   { to: '/trace', word: 'nav.trace', icon: IconRoute },

@@ -29,6 +29,8 @@ export interface Speech {
   known: (key: string) => key is Key;
   number: (value: number, options?: Intl.NumberFormatOptions) => string;
   time: (at: string | number, options?: Intl.DateTimeFormatOptions) => string;
+  /** How long something took, from milliseconds to hours: "420 ms", "2.4 s". */
+  duration: (ms: number) => string;
   /** "3 minutes ago", "in 2 hours". */
   ago: (at: string | number, now?: number) => string;
 }
@@ -45,14 +47,23 @@ const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
   ['day', 86_400_000], ['hour', 3_600_000], ['minute', 60_000], ['second', 1000],
 ];
 
+/** What a time is told in: its size in milliseconds, its word, digits after the point, and up to when. */
+const SPANS: [number, Key, number, number][] = [
+  [1, 'time.ms', 0, 1000], [1000, 'time.s', 1, 10_000], [1000, 'time.s', 0, 90_000], [60_000, 'time.min', 0, 5_400_000], [3_600_000, 'time.h', 1, Infinity],
+];
+
 function speech(language: Language, words: Words, setLanguage: (language: Language) => void): Speech {
   const locale = { en: 'en-GB', es: 'es', fa: 'fa-IR' }[language];
   const plural = new Intl.PluralRules(locale);
   const relative = new Intl.RelativeTimeFormat(locale, { numeric: 'auto' });
   const known = (key: string): key is Key => Object.hasOwn(words, key);
   const number = (value: number, options?: Intl.NumberFormatOptions) => value.toLocaleString(locale, options);
+  const duration = (ms: number) => {
+    const [size, key, digits] = SPANS.find(([, , , until]) => ms < until) ?? SPANS[SPANS.length - 1]!;
+    return words[key].replace('{value}', number(ms / size, { maximumFractionDigits: digits }));
+  };
   return {
-    language, direction: language === 'fa' ? 'rtl' : 'ltr', setLanguage, known, number,
+    language, direction: language === 'fa' ? 'rtl' : 'ltr', setLanguage, known, number, duration,
     t(key, values = {}) {
       let found: string = key;
       if (known(key)) found = words[key];

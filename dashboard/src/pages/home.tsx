@@ -11,7 +11,7 @@ import { useSpeech } from '../i18n';
 import { Ago, Page, Phone, State, useReason } from '../ui/common';
 import { LinkButton } from '../ui/links';
 import { Empty, Loaded } from '../ui/states';
-import { Alerts } from './alerts';
+import { Alerts } from './alerts/recent';
 import { Days } from './analytics/days';
 
 /** What is shown of a number: its state, and loudest what went wrong. */

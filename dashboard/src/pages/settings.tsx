@@ -7,6 +7,7 @@ import { LANGUAGES, useSpeech, type Language } from '../i18n';
 import { Page } from '../ui/common';
 import { ErrorNote } from '../ui/error-note';
 import { useForm } from '../ui/form';
+import { IntegrationCard } from './sessions/card';
 
 function Password() {
   const { t } = useSpeech();
@@ -53,6 +54,7 @@ export function Settings() {
             </div>
           </Stack>
         </Box>
+        <IntegrationCard />
         <Password />
       </SimpleGrid>
     </Page>

@@ -1,5 +1,5 @@
-// "Why was this message answered, or not?": one message through all stations.
-import { Box, Button, Code, Group, Stack, Text, TextInput } from '@mantine/core';
+// "Why was this message answered, or not?": one message through all stations, told as a story with the time each took.
+import { Badge, Box, Button, Code, Group, Stack, Text, TextInput } from '@mantine/core';
 import { IconRoute } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
@@ -7,36 +7,69 @@ import { useState, type FormEvent } from 'react';
 import { api } from '../api/client';
 import type { Trace as Found } from '../api/types';
 import { useSpeech } from '../i18n';
-import { Page } from '../ui/common';
+import { Page, State, useReason } from '../ui/common';
 import { LinkAnchor } from '../ui/links';
 import { Empty, Loaded } from '../ui/states';
 
+type Station = Found['stations'][number];
+/** From how long on the longest step of a way is pointed at, in milliseconds. */
+const LONG = 2000;
+
+/** What became of it, in one line. */
+function Outcome({ trace }: { trace: Found }) {
+  const { t, known } = useSpeech();
+  const reason = useReason();
+  const key = `outcome.${trace.outcome}`;
+  const state = `state.${trace.outcome}`;
+  const incoming = trace.stations.some((station) => station.name === 'received');
+  return (
+    <Group gap="xs" mb={4}>
+      {known(key)
+        ? <Text fw={600}>{t(key)}</Text>
+        : <><Text fw={600}>{t(incoming ? 'trace.answer' : 'trace.message')}</Text>{known(state) && <State of={trace.outcome} />}</>}
+      {trace.reason && <Text className="break">{reason(trace.reason, trace.explanation)}</Text>}
+    </Group>
+  );
+}
+
+function Step({ station, before, longest }: { station: Station; before: Station | undefined; longest: boolean }) {
+  const { t, known, time, duration } = useSpeech();
+  const [key, story] = [`station.${station.name}`, `story.${station.name}`];
+  const exact = time(station.at, { dateStyle: 'medium', timeStyle: 'medium' });
+  const took = before === undefined ? 0 : Date.parse(station.at) - Date.parse(before.at);
+  return (
+    <li className={station.name === 'failed' ? 'bad' : ''}>
+      <Group gap="xs" align="baseline">
+        <Text size="sm" fw={600}>{known(key) ? t(key) : station.name}</Text>
+        <Text size="xs" c="dimmed" className="tabular" component="time" dateTime={station.at} title={exact}>
+          {before === undefined ? exact : t('trace.after', { time: duration(took) })}
+        </Text>
+        {longest && <Badge className="badge" size="sm" variant="light" color="yellow" tt="none">{t('trace.longest')}</Badge>}
+      </Group>
+      {known(story) && <Text size="sm">{t(story)}</Text>}
+      <Text size="xs" c="dimmed" className="break" lang="en" dir="ltr" ta="start"><bdi>{station.detail}</bdi></Text>
+    </li>
+  );
+}
+
 function Way({ trace }: { trace: Found }) {
-  const { t, known, time, number } = useSpeech();
-  const start = trace.stations[0] ? Date.parse(trace.stations[0].at) : 0;
+  const { t, duration } = useSpeech();
+  const { stations } = trace;
+  const gaps = stations.map((station, n) => (n === 0 ? 0 : Date.parse(station.at) - Date.parse(stations[n - 1]!.at)));
+  // What the customer's phone does takes as long as it takes: only our own way is judged.
+  const ours = gaps.map((gap, n) => (['delivered', 'read', 'played'].includes(stations[n]!.name) ? 0 : gap));
+  const most = Math.max(0, ...ours);
+  const [first, sent] = [stations[0], stations.find((station) => station.name === 'sent')];
   return (
     <Box className="panel" p="md">
-      <Text fw={600} mb={4} className="break">{trace.explanation}</Text>
+      <Outcome trace={trace} />
       <Group gap="md" mb="md">
-        {trace.chatbotId && <Text size="sm" c="dimmed">{t('nav.chatbots')}: <bdi>{trace.chatbotId}</bdi></Text>}
+        {trace.chatbotId && <Text size="sm" c="dimmed">{t('trace.chatbot')} <LinkAnchor to="/chatbots/$id" params={{ id: trace.chatbotId }} size="sm"><bdi>{trace.chatbotId}</bdi></LinkAnchor></Text>}
+        {first && sent && <Text size="sm" c="dimmed">{t('trace.whole', { time: duration(Date.parse(sent.at) - Date.parse(first.at)) })}</Text>}
         {trace.conversationId && <LinkAnchor to="/conversations/$id" params={{ id: trace.conversationId }} size="sm">{t('failures.conversation')}</LinkAnchor>}
       </Group>
       <ol className="stations">
-        {trace.stations.map((station, n) => {
-          const key = `station.${station.name}`;
-          const after = Date.parse(station.at) - start;
-          return (
-            <li key={n} className={station.name === 'failed' ? 'bad' : ''}>
-              <Group gap="xs" align="baseline">
-                <Text size="sm" fw={600}>{known(key) ? t(key) : station.name}</Text>
-                <Text size="xs" c="dimmed" className="tabular" title={time(station.at, { dateStyle: 'medium', timeStyle: 'medium' })}>
-                  {n === 0 ? time(station.at, { dateStyle: 'medium', timeStyle: 'medium' }) : t('trace.after', { time: after < 10_000 ? `${number(after)} ms` : `${number(after / 1000, { maximumFractionDigits: 1 })} s` })}
-                </Text>
-              </Group>
-              <Text size="xs" c="dimmed" className="break">{station.detail}</Text>
-            </li>
-          );
-        })}
+        {stations.map((station, n) => <Step key={n} station={station} before={stations[n - 1]} longest={most >= LONG && ours[n] === most && ours.indexOf(most) === n} />)}
       </ol>
     </Box>
   );

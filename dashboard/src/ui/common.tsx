@@ -69,6 +69,14 @@ export function Copyable({ value, label, secret = false }: { value: string; labe
   );
 }
 
+/** The size of a file. */
+export function useBytes() {
+  const { t, number } = useSpeech();
+  return (size: number) => (size < 1_000_000
+    ? t('size.kb', { value: number(Math.max(1, Math.round(size / 1000))) })
+    : t('size.mb', { value: number(size / 1_000_000, { maximumFractionDigits: 1 }) }));
+}
+
 /** The time, ticking: for what is told relative to it. */
 export function useNow(every = 1000) {
   const [now, setNow] = useState(Date.now);

@@ -32,8 +32,8 @@ function Reasons({ of }: { of: Day[] }) {
 }
 
 function ChatbotTable({ rows }: { rows: ChatbotFigures[] }) {
-  const { t, number } = useSpeech();
-  const seconds = (ms: number | null | undefined) => (ms == null ? '—' : `${number(ms / 1000, { maximumFractionDigits: 1 })} s`);
+  const { t, number, duration } = useSpeech();
+  const took = (ms: number | null | undefined) => (ms == null ? '—' : duration(ms));
   return (
     <Table.ScrollContainer minWidth={760} type="native" tabIndex={0}>
       <Table verticalSpacing="xs" className="tabular">
@@ -47,7 +47,7 @@ function ChatbotTable({ rows }: { rows: ChatbotFigures[] }) {
             <Table.Tr key={row.id}>
               <Table.Td className="break"><bdi>{row.id}</bdi></Table.Td><Table.Td>{number(row.userMessages)}</Table.Td><Table.Td>{number(row.aiResponses)}</Table.Td>
               <Table.Td>{number(row.agentResponses)}</Table.Td><Table.Td>{number(row.totalContacts)}</Table.Td><Table.Td>{number(row.activeConversations)}</Table.Td>
-              <Table.Td>{seconds(row.latencyP50)}</Table.Td><Table.Td>{seconds(row.latencyP95)}</Table.Td><Table.Td>{number(row.failures + row.unanswered)}</Table.Td>
+              <Table.Td>{took(row.latencyP50)}</Table.Td><Table.Td>{took(row.latencyP95)}</Table.Td><Table.Td>{number(row.failures + row.unanswered)}</Table.Td>
             </Table.Tr>
           ))}
         </Table.Tbody>

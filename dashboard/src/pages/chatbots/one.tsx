@@ -66,8 +66,8 @@ function Settings({ bot, may }: { bot: Chatbot; may: boolean }) {
     const patch = patchOf(values, before);
     if (Object.keys(patch).length === 0) return;
     await form.submit(async () => {
-      const { message, data } = await api('patch', '/api/v1/chatbots/{id}', { params: { id: bot.id }, body: patch as never });
-      notifications.show({ color: 'brand', message });
+      const { data } = await api('patch', '/api/v1/chatbots/{id}', { params: { id: bot.id }, body: patch as never });
+      notifications.show({ color: 'brand', message: t('action.saved') });
       client.setQueryData(['chatbots', bot.id], data);
       form.reset(valuesOf(data));
       void client.invalidateQueries({ queryKey: ['chatbots'] });

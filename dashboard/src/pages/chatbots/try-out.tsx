@@ -20,7 +20,7 @@ const shown = (exchange: Exchange | null) => exchange && [
 ].join('\n');
 
 export function TryOut({ bot }: { bot: Chatbot }) {
-  const { t } = useSpeech();
+  const { t, duration } = useSpeech();
   const reason = useReason();
   const form = useForm({ message: t('tryOut.words') });
   const [tried, setTried] = useState<Trial | null>(null);
@@ -44,7 +44,7 @@ export function TryOut({ bot }: { bot: Chatbot }) {
           {tried.answer
             ? <Box className="bubble in" maw="100%"><p dir="auto">{tried.answer}</p></Box>
             : <Alert color="red" variant="light" title={t('tryOut.failed')}>{[reason(tried.reason), tried.detail].filter(Boolean).join(' · ')}</Alert>}
-          <Text size="xs" c="dimmed">{t('tryOut.took', { time: tried.durationMs })}{tried.handOff ? ` · ${t('tryOut.handOff')}` : ''}</Text>
+          <Text size="xs" c="dimmed">{t('tryOut.took', { time: duration(tried.durationMs) })}{tried.handOff ? ` · ${t('tryOut.handOff')}` : ''}</Text>
           <Tabs defaultValue="request">
             <Tabs.List><Tabs.Tab value="request">{t('tryOut.request')}</Tabs.Tab><Tabs.Tab value="response">{t('tryOut.response')}</Tabs.Tab></Tabs.List>
             <Tabs.Panel value="request" pt="xs"><pre className="raw" tabIndex={0}>{shown(tried.request) ?? t('tryOut.nothing')}</pre></Tabs.Panel>

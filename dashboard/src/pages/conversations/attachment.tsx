@@ -7,7 +7,7 @@ import { useEffect, useState } from 'react';
 import { address, raw } from '../../api/client';
 import type { Media, Message } from '../../api/types';
 import { useSpeech } from '../../i18n';
-import { useReason } from '../../ui/common';
+import { useBytes, useReason } from '../../ui/common';
 import { useSentence } from '../../ui/error-note';
 import { saveAs } from '../../ui/save';
 
@@ -34,7 +34,8 @@ export function Attachment({ message }: { message: Message }) {
 }
 
 function File({ media, alt }: { media: Media; alt: string }) {
-  const { t, number } = useSpeech();
+  const { t } = useSpeech();
+  const bytes = useBytes();
   const reason = useReason();
   const sentence = useSentence();
   const url = useFile(media, media.status === 'stored' && SHOWN.test(media.mimeType));
@@ -50,7 +51,7 @@ function File({ media, alt }: { media: Media; alt: string }) {
       {url !== null && media.mimeType.startsWith('video/') && <video src={url} controls preload="metadata" className="media" aria-label={alt} />}
       <Group gap={6} mt={2}>
         <Button size="compact-xs" variant="subtle" leftSection={<IconDownload size={13} />} onClick={() => void save()} className="break"><bdi>{media.filename ?? media.mimeType}</bdi></Button>
-        {media.size != null && <Text size="xs" c="dimmed">{number(media.size / 1024, { maximumFractionDigits: 0 })} kB</Text>}
+        {media.size != null && <Text size="xs" c="dimmed">{bytes(media.size)}</Text>}
       </Group>
     </div>
   );

@@ -93,7 +93,8 @@ export function Unconfirmed({ one }: { one: Outgoing }) {
   return (
     <article className={`bubble out person ${one.state === 'failed' ? 'failed' : ''}`} aria-label={t('author.person')}>
       <div className="who">{t('author.person')}</div>
-      <p dir="auto">{one.text}</p>
+      {one.file && <Group gap={6} wrap="nowrap"><IconFile size={17} aria-hidden style={{ flex: 'none' }} /><Text size="sm" className="break"><bdi>{one.file.name}</bdi></Text></Group>}
+      {one.text !== '' && <p dir="auto">{one.text}</p>}
       {one.state === 'failed' && (
         <div className="why" role="alert">
           <Text size="xs" c="var(--mantine-color-error)">{sentence(one.error)}</Text>

@@ -13,7 +13,7 @@ import { Phone, useNow } from '../../ui/common';
 import { ErrorNote, useSentence } from '../../ui/error-note';
 import { Bones, Empty } from '../../ui/states';
 import { Bubble, Unconfirmed } from './bubble';
-import { Composer } from './composer';
+import { Composer, isLinked } from './composer';
 import { nameOf } from './name';
 import { settle, useOutgoing } from './outgoing';
 
@@ -80,7 +80,7 @@ function Head({ conversation, until }: { conversation: Conversation; until: numb
             <Badge className="badge" variant="light" color="blue" tt="none">{t('inbox.person')}</Badge>
           </Tooltip>
         )}
-        <Countdown until={until} />
+        {!isLinked(conversation) && <Countdown until={until} />}
         {may && <HandOver conversation={conversation} />}
       </Group>
     </Group>
@@ -133,7 +133,8 @@ function Open({ id }: { id: string }) {
   const mine = useOutgoing(id);
   const windowUntil = conversation.data?.windowUntil;
   const until = windowUntil ? Date.parse(windowUntil) : null;
-  const closed = useIsPast(until);
+  const past = useIsPast(until);
+  const closed = past && conversation.data !== undefined && !isLinked(conversation.data);
   const stick = useStick(messages[0]?.id, mine.length);
   useEffect(() => settle(new Set(messages.map((message) => message.id))));
   if (conversation.isError && conversation.data === undefined) {

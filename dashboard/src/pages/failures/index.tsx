@@ -1,5 +1,5 @@
 // What went wrong, why, and another try: outgoing messages and unanswered turns, then what came in and was put aside.
-import { Box, Button, Checkbox, Group, Progress, SegmentedControl, Select, Stack, Text } from '@mantine/core';
+import { Alert, Badge, Box, Button, Checkbox, Group, Progress, SegmentedControl, Select, Stack, Text } from '@mantine/core';
 import { IconCircleCheck } from '@tabler/icons-react';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
@@ -15,6 +15,7 @@ import { LinkAnchor } from '../../ui/links';
 import { Bones, Empty } from '../../ui/states';
 import { Incoming } from './incoming';
 import { useRetry } from './retry';
+import { sideOf } from './side';
 
 /** Most failures that are looked at together. */
 const PAGE = 200;
@@ -43,6 +44,7 @@ function Row({ failure, chosen, onChoose, may }: { failure: Delivery; chosen: bo
   const reason = useReason();
   const retry = useRetry();
   const isTurn = failure.kind === 'turn';
+  const side = sideOf(failure.reason);
   return (
     <Group p="sm" px="md" gap="sm" align="flex-start" wrap="nowrap">
       {may && <Checkbox mt={3} checked={chosen} onChange={onChoose} aria-label={t('failures.choose')} />}
@@ -50,12 +52,13 @@ function Row({ failure, chosen, onChoose, may }: { failure: Delivery; chosen: bo
         <Group gap="xs">
           <State of={failure.status} size="sm" />
           <Text size="sm" fw={600}>{reason(failure.reason) ?? t('reason.none')}</Text>
+          {side && <Badge className="badge" size="sm" variant="outline" color="gray" tt="none" title={t('side.title')}>{t(`side.${side}`)}</Badge>}
           <Text size="xs" c="dimmed"><Ago at={failure.failedAt ?? failure.createdAt} /></Text>
         </Group>
         <Text size="sm" lineClamp={2} mt={4} className="break" dir="auto">{isTurn ? <Text span c="dimmed" inherit>{t('failures.turn')}</Text> : failure.text}</Text>
-        {(failure.advice ?? failure.detail) && (
+        {(failure.detail ?? failure.code) && (
           <Text size="xs" c="dimmed" mt={2} className="break">
-            {[failure.advice, failure.detail].filter(Boolean).join(' · ')}{failure.code ? ` (${t('failures.code')} ${failure.code})` : ''}
+            <bdi>{failure.detail}</bdi>{failure.code ? ` (${t('failures.code')} ${failure.code})` : ''}
           </Text>
         )}
         <Group gap="md" mt={4}>
@@ -82,7 +85,9 @@ function Outgoing() {
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const all = query.data?.pages.flatMap((page) => page.data) ?? [];
   const counts = Map.groupBy(all, (failure) => failure.reason ?? '');
-  const rows = all.filter((failure) => !search.reason || (failure.reason ?? '') === search.reason);
+  const fits = (failure: Delivery) =>
+    (!search.reason || (failure.reason ?? '') === search.reason) && (!search.status || failure.status === search.status);
+  const rows = all.filter(fits);
   const picked = rows.filter((failure) => chosen.has(failure.id));
   const toggle = (id: string) => setChosen((before) => {
     const after = new Set(before);
@@ -90,24 +95,39 @@ function Outgoing() {
     return after;
   });
   const many = async () => {
-    await retry.many((picked.length > 0 ? picked : rows).map(({ id, status }) => ({ id, status })));
+    let wanted = picked;
+    if (picked.length === 0) {
+      // All that fit, also those that are not shown yet.
+      let pages = query;
+      while (pages.hasNextPage && !pages.isFetchNextPageError) pages = await pages.fetchNextPage();
+      wanted = (pages.data?.pages.flatMap((page) => page.data) ?? []).filter(fits);
+    }
+    await retry.many(wanted.map(({ id, status }) => ({ id, status })));
     setChosen(new Set());
   };
   if (query.isPending) return <Bones rows={6} />;
   if (query.isError && all.length === 0) return <ErrorNote error={query.error} onRetry={() => void query.refetch()} />;
   if (all.length === 0) return <Empty icon={<IconCircleCheck size={40} stroke={1.2} />} title={t('failures.none')} text={t('failures.noneText')} />;
   const { progress } = retry;
+  const change = (part: { status?: string; reason?: string }) =>
+    void navigate({ to: '/failures', search: Object.fromEntries(Object.entries({ ...search, ...part }).filter(([, value]) => value)), replace: true });
   return (
     <Stack gap="sm">
       <Group justify="space-between">
+        <Group gap="xs">
+        <SegmentedControl
+          size="xs" aria-label={t('number.status')} value={search.status ?? ''} onChange={(status) => change({ status })}
+          data={[{ value: '', label: t('inbox.all') }, ...TROUBLE.map((value) => ({ value, label: t(`state.${value}`) }))]}
+        />
         <Select
           size="sm" w={{ base: '100%', xs: 320 }} clearable aria-label={t('failures.reason')} placeholder={t('failures.everyReason')} value={search.reason ?? null}
           data={[...counts].map(([reason, of]) => ({ value: reason, label: `${reasonOf(reason) ?? t('reason.none')} (${number(of.length)})` }))}
-          onChange={(reason) => void navigate({ to: '/failures', search: reason ? { reason } : {}, replace: true })}
+          onChange={(reason) => change({ reason: reason ?? '' })}
         />
-        {may && !progress && (
+        </Group>
+        {may && !progress && rows.length > 0 && (
           <Button size="sm" onClick={() => void many()}>
-            {picked.length > 0 ? t('failures.retryChosen', { count: picked.length }) : t('failures.retryAll', { count: rows.length })}
+            {picked.length > 0 ? t('failures.retryChosen', { count: picked.length }) : query.hasNextPage ? t('failures.retryEvery') : t('failures.retryAll', { count: rows.length })}
           </Button>
         )}
       </Group>
@@ -120,6 +140,8 @@ function Outgoing() {
           <Progress value={(100 * progress.done) / progress.of} aria-label={t('failures.progress', { done: progress.done, of: progress.of })} />
         </Box>
       )}
+      {rows.some((failure) => failure.status === 'unknown') && <Alert color="yellow" variant="light" p="xs"><Text size="sm">{t('failures.doubtHint')}</Text></Alert>}
+      {rows.length === 0 && <Empty title={t('inbox.nothing')} text={t('inbox.nothingText')} />}
       <Box className="panel rows">
         {rows.map((failure) => <Row key={failure.id} failure={failure} may={may} chosen={chosen.has(failure.id)} onChoose={() => toggle(failure.id)} />)}
       </Box>

@@ -7,7 +7,7 @@ import { useState } from 'react';
 import { api } from '../../api/client';
 import type { Integration } from '../../api/types';
 import { useMay } from '../../app/session';
-import { useSpeech } from '../../i18n';
+import { useSpeech, type Key } from '../../i18n';
 import { Ago, Copyable, Page, State, useReason } from '../../ui/common';
 import { ErrorNote, useSentence } from '../../ui/error-note';
 import { useForm } from '../../ui/form';
@@ -18,11 +18,12 @@ import { TestMessage } from './test-message';
 
 /** Does something with the number, and shows what came of it. */
 export function useAction(id: string) {
+  const { t } = useSpeech();
   const client = useQueryClient();
   const sentence = useSentence();
   return useMutation({
-    mutationFn: (action: () => Promise<{ message: string; data?: unknown }>) => action(),
-    onSuccess: ({ message }) => notifications.show({ color: 'brand', message }),
+    mutationFn: ({ action }: { action: () => Promise<unknown>; done: Key }) => action(),
+    onSuccess: (_, { done }) => notifications.show({ color: 'brand', message: t(done) }),
     onError: (error) => notifications.show({ color: 'red', message: sentence(error) }),
     onSettled: () => Promise.all([client.invalidateQueries({ queryKey: ['numbers'] }), client.invalidateQueries({ queryKey: ['numbers', id] })]),
   });
@@ -40,8 +41,8 @@ function Status({ number, may }: { number: Integration; may: boolean }) {
         <Group gap="xs"><Title order={2}>{t('number.status')}</Title><State of={number.status} /></Group>
         {may && (
           <Group gap="xs">
-            <Button size="xs" variant="default" loading={action.isPending} onClick={() => action.mutate(() => api('post', '/api/v1/whatsapp/integration/{id}/check', { params }))}>{t('number.check')}</Button>
-            <Button size="xs" variant="default" color={off ? 'brand' : 'red'} loading={action.isPending} onClick={() => action.mutate(() => api('patch', '/api/v1/whatsapp/integration/{id}', { params, body: { status: off ? 'active' : 'inactive' } as never }))}>
+            <Button size="xs" variant="default" loading={action.isPending} onClick={() => action.mutate({ done: 'number.wasChecked', action: () => api('post', '/api/v1/whatsapp/integration/{id}/check', { params }) })}>{t('number.check')}</Button>
+            <Button size="xs" variant="default" color={off ? 'brand' : 'red'} loading={action.isPending} onClick={() => action.mutate({ done: off ? 'number.wasResumed' : 'number.wasSuspended', action: () => api('patch', '/api/v1/whatsapp/integration/{id}', { params, body: { status: off ? 'active' : 'inactive' } as never }) })}>
               {off ? t('number.resume') : t('number.suspend')}
             </Button>
           </Group>
@@ -66,7 +67,7 @@ function Webhook({ number, may }: { number: Integration; may: boolean }) {
         <Text size="sm">{number.verifiedAt ? <>{t('number.verified')} <Ago at={number.verifiedAt} /></> : t('number.notVerified')}</Text>
         {may && (
           <Group>
-            <Button size="xs" variant="default" loading={action.isPending} onClick={() => action.mutate(() => api('post', '/api/v1/whatsapp/integration/{id}/subscribe', { params: { id: number.id }, body: {} }))}>{t('number.subscribe')}</Button>
+            <Button size="xs" variant="default" loading={action.isPending} onClick={() => action.mutate({ done: 'number.wasSubscribed', action: () => api('post', '/api/v1/whatsapp/integration/{id}/subscribe', { params: { id: number.id }, body: {} }) })}>{t('number.subscribe')}</Button>
           </Group>
         )}
       </Stack>
@@ -84,8 +85,8 @@ function Change({ number }: { number: Integration }) {
       value !== '' && value !== (number as unknown as Record<string, unknown>)[name]));
     if (Object.keys(changed).length === 0) return;
     if (await form.submit(async () => {
-      const { message } = await api('patch', '/api/v1/whatsapp/integration/{id}', { params: { id: number.id }, body: changed as never });
-      notifications.show({ color: 'brand', message });
+      await api('patch', '/api/v1/whatsapp/integration/{id}', { params: { id: number.id }, body: changed as never });
+      notifications.show({ color: 'brand', message: t('action.saved') });
       await client.invalidateQueries({ queryKey: ['numbers'] });
     })) form.reset({ ...values, accessToken: '', appSecret: '', verifyToken: '' });
   };
@@ -117,7 +118,7 @@ function Remove({ number }: { number: Integration }) {
   const navigate = useNavigate();
   const action = useAction(number.id);
   const remove = () => action.mutate(
-    () => api('delete', '/api/v1/whatsapp/integration/{id}', { params: { id: number.id } }),
+    { done: 'number.wasRemoved', action: () => api('delete', '/api/v1/whatsapp/integration/{id}', { params: { id: number.id } }) },
     { onSuccess: () => void navigate({ to: '/numbers' }) },
   );
   return (

@@ -1,6 +1,6 @@
 // Connects an official number, step by step: whose it is, Meta's five values, the webhook, a message both ways.
-import { Alert, Anchor, Autocomplete, Box, Button, Group, Loader, PasswordInput, Stack, Stepper, Text, TextInput, Title } from '@mantine/core';
-import { IconCircleCheck, IconRefresh } from '@tabler/icons-react';
+import { Alert, Anchor, Autocomplete, Box, Button, Group, Loader, PasswordInput, SimpleGrid, Stack, Stepper, Text, TextInput, Title } from '@mantine/core';
+import { IconCircleCheck, IconExternalLink, IconRefresh } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
@@ -13,13 +13,26 @@ import { useForm } from '../../ui/form';
 import { chatbotsQuery } from '../chatbots/data';
 import { Checks } from './checks';
 import { numberQuery, randomToken } from './data';
+import { bodyOf, LiveCheck } from './live-check';
 import { TestMessage } from './test-message';
 
 const FIELDS = ['phoneNumberId', 'businessAccountId', 'accessToken', 'verifyToken', 'appSecret'] as const;
 
+/** Where Meta shows each value; the verify token is ours. */
+const PLACES: Partial<Record<(typeof FIELDS)[number], string>> = {
+  phoneNumberId: 'https://developers.facebook.com/apps/', businessAccountId: 'https://business.facebook.com/wa/manage/phone-numbers/',
+  accessToken: 'https://business.facebook.com/settings/system-users', appSecret: 'https://developers.facebook.com/apps/',
+};
+
 function Help({ of }: { of: (typeof FIELDS)[number] }) {
   const { t } = useSpeech();
-  return <Text size="xs" c="dimmed" component="span">{t(`meta.${of}.help` as Key)}</Text>;
+  const place = PLACES[of];
+  return (
+    <Text size="xs" c="dimmed" component="span">
+      {t(`meta.${of}.help` as Key)}{' '}
+      {place && <Anchor href={place} target="_blank" rel="noreferrer" size="xs" style={{ whiteSpace: 'nowrap' }}>{t('wizard.atMeta')} <IconExternalLink size={12} aria-hidden style={{ verticalAlign: '-1px' }} /></Anchor>}
+    </Text>
+  );
 }
 
 function Values({ onDone }: { onDone: (integration: Integration, verifyToken: string) => void }) {
@@ -30,16 +43,15 @@ function Values({ onDone }: { onDone: (integration: Integration, verifyToken: st
   const { values, set, error } = form;
   const digits = (text: string) => text.replace(/\D/g, '');
   const submit = () => form.submit(async () => {
-    const { appSecret, ...rest } = values;
-    const answer = await api('post', '/api/v1/whatsapp/integration', { body: { ...rest, ...(appSecret === '' ? {} : { appSecret }) } as never });
+    const answer = await api('post', '/api/v1/whatsapp/integration', { body: bodyOf(values) as never });
     void client.invalidateQueries({ queryKey: ['numbers'] });
     void client.invalidateQueries({ queryKey: ['chatbots'] });
     onDone(answer.data, values.verifyToken);
   });
-  const checks = form.problem instanceof Problem ? form.problem.checks : [];
   return (
+    <SimpleGrid cols={{ base: 1, md: 2 }} spacing="xl">
     <form onSubmit={(event) => { event.preventDefault(); void submit(); }}>
-      <Stack gap="md" maw={560}>
+      <Stack gap="md">
         <Autocomplete label={t('wizard.chatbot')} description={t('wizard.chatbotText')} required data={chatbots.map((bot) => bot.id)} value={values.chatbotId} error={error('chatbotId')} onChange={(value) => set('chatbotId', value)} />
         <TextInput label={t('meta.phoneNumberId')} description={<Help of="phoneNumberId" />} required inputMode="numeric" autoComplete="off" value={values.phoneNumberId} error={error('phoneNumberId')} onChange={(e) => set('phoneNumberId', digits(e.currentTarget.value))} classNames={{ input: 'ltr' }} />
         <TextInput label={t('meta.businessAccountId')} description={<Help of="businessAccountId" />} required autoComplete="off" value={values.businessAccountId} error={error('businessAccountId')} onChange={(e) => set('businessAccountId', e.currentTarget.value.trim())} classNames={{ input: 'ltr' }} />
@@ -51,10 +63,11 @@ function Values({ onDone }: { onDone: (integration: Integration, verifyToken: st
         />
         <PasswordInput label={t('meta.appSecret')} description={<Help of="appSecret" />} autoComplete="off" value={values.appSecret} error={error('appSecret')} onChange={(e) => set('appSecret', e.currentTarget.value.trim())} />
         {form.problem !== null && <ErrorNote error={form.problem} />}
-        {checks.length > 0 && <Box className="panel" p="md"><Checks of={checks} /></Box>}
         <Group><Button type="submit" loading={form.busy}>{t('wizard.check')}</Button>{form.busy && <Text size="sm" c="dimmed" role="status">{t('wizard.asking')}</Text>}</Group>
       </Stack>
     </form>
+    <div className="beside"><LiveCheck values={values} /></div>
+    </SimpleGrid>
   );
 }
 

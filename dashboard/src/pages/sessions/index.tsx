@@ -78,7 +78,7 @@ function Connected({ session }: { session: Session }) {
       {session.pushName && <Text c="dimmed" size="sm"><bdi>{session.pushName}</bdi></Text>}
       {session.connectedAt && <Text c="dimmed" size="sm">{t('connect.since')} <Ago at={session.connectedAt} /></Text>}
       <Text c="dimmed" size="xs">{t('connect.today', { sent: number(session.queue.sentToday), cap: number(session.queue.capToday) })}</Text>
-      {session.warning && <Alert color="yellow" variant="light" mt="xs">{session.warning}</Alert>}
+      {session.warning && <Alert color="yellow" variant="light" mt="xs">{t('connect.ages', { count: session.ageDays ?? 27 })}</Alert>}
     </Stack>
   );
 }
@@ -97,6 +97,7 @@ function One({ name }: { name: string }) {
             <State of={session.state} />
           </Group>
           <Body session={session} may={may} />
+          {session.linkedAt && <Group justify="center" mt="xs"><Anchor component={Link} to={`/whatsapp-connect/${session.name}/pace`} size="sm">{t('pace.title')}</Anchor></Group>}
           {may && <Commands session={session} />}
         </Box>
         {session.state === 'connected' && mayWrite && <TestMessage session={session} />}

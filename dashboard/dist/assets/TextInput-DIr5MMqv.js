@@ -1,1 +1,0 @@
-import{En as e,Nt as t,_n as n,kn as r}from"./vendor-rJ27kGr5.js";var i=r(),a=n(n=>{let r=e([`Input`,`InputWrapper`,`TextInput`],null,n);return(0,i.jsx)(t,{component:`input`,...r,__staticSelector:`TextInput`})});a.classes=t.classes,a.displayName=`@mantine/core/TextInput`;export{a as t};

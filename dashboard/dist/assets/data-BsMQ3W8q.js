@@ -1,1 +1,0 @@
-import{z as e}from"./vendor-rJ27kGr5.js";import{y as t}from"./index-Ds0OfR_3.js";var n=e({queryKey:[`chatbots`],staleTime:1e4,queryFn:async({signal:e})=>(await t(`get`,`/api/v1/chatbots`,{query:{limit:200},signal:e})).data}),r=n=>e({queryKey:[`chatbots`,n],queryFn:async({signal:e})=>(await t(`get`,`/api/v1/chatbots/{id}`,{params:{id:n},signal:e})).data});export{n,r as t};

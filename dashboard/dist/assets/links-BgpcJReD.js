@@ -1,1 +1,0 @@
-import{At as e,N as t,_t as n,kn as r}from"./vendor-rJ27kGr5.js";var i=r(),a=t(t=>(0,i.jsx)(e,{...t})),o=t(e=>(0,i.jsx)(n,{component:`a`,...e}));export{o as n,a as t};

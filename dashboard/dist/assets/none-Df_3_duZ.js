@@ -1,1 +1,0 @@
-import{f as e,ht as t,kn as n}from"./vendor-rJ27kGr5.js";import{l as r,m as i}from"./index-Ds0OfR_3.js";var a=n();function o(){let{t:n}=i();return(0,a.jsx)(t,{h:`100%`,children:(0,a.jsx)(r,{icon:(0,a.jsx)(e,{size:40,stroke:1.2}),title:n(`inbox.choose`),text:n(`inbox.chooseText`)})})}export{o as NoThread};
