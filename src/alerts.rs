@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::ids::AccountId;
 use crate::responder::Responders;
 use crate::runtime::{Clock, http_client, rfc3339};
+use crate::store::alert_ends::standing;
 use crate::store::alerts::{Alert, AlertRow, Kind};
 use crate::store::{Store, StoreError};
 
@@ -116,13 +117,15 @@ impl Alarm {
         self.store.keep_alert(&Alert::new(kind, "database", words, self.clock.now_ms())).await
     }
 
-    /// Raises what waits for too long, what is lost too often, and who fails too often.
+    /// Raises what waits for too long, what is lost too often, and who fails too often; notes what is over.
     async fn look(&self, now: i64) -> Result<(), StoreError> {
         let store = &self.store;
+        let mut stands = Vec::new();
         let oldest = store.oldest_waiting().await?;
         for (station, at) in ["inbox", "conversation", "outbox"].into_iter().zip(oldest) {
             if let Some(at) = at.filter(|at| now - at > WAITING) {
                 let text = format!("The oldest item of the {station} waits for {} s.", (now - at) / 1000);
+                stands.push(standing(Kind::WorkWaits, station));
                 store.alert(Alert::new(Kind::WorkWaits, station, text, now)).await;
             }
         }
@@ -133,12 +136,14 @@ impl Alarm {
                 _ => "turns got no answer",
             };
             let text = format!("{count} {what} for tenant {tenant} within ten minutes: see its deliveries.");
+            stands.push(standing(kind, &tenant));
             store.alert(Alert { tenant: Some(&tenant), ..Alert::new(kind, &tenant, text, now) }).await;
         }
         let count = store.unroutable(now - LOSSES_WITHIN).await?;
         if count >= LOSSES {
             let text =
                 format!("{count} events of numbers that nobody has, within ten minutes: see the events.");
+            stands.push(standing(Kind::EventsUnroutable, "events"));
             store.alert(Alert::new(Kind::EventsUnroutable, "events", text, now)).await;
         }
         for key in self.responders.resting() {
@@ -148,9 +153,10 @@ impl Alarm {
             };
             let text = format!("{who} failed too often and is asked now and then only.");
             let alert = Alert::new(Kind::ResponderResting, &key, text, now);
+            stands.push(standing(Kind::ResponderResting, &key));
             store.alert(Alert { tenant: tenant.as_deref(), ..alert }).await;
         }
-        Ok(())
+        store.end_alerts(&stands, now).await
     }
 
     fn absence(&self) -> Value {

@@ -491,6 +491,7 @@ create table alerts (
     tries bigint not null default 0,
     next_at bigint not null,
     posted_at bigint,
+    ended_at bigint,          -- what it tells of is over since then
     unique (kind, subject, slot)
 );
 -- ── sessions: numbers linked by QR code ─────────────────────────────────────────────────────────────

@@ -25,6 +25,10 @@ pub struct AlertView {
     /// Which account, if it is about one.
     account: Option<AccountId>,
     at: Time,
+    /// `open` until what it tells of is mended, `over` from then on; `moment` if it does not last.
+    state: &'static str,
+    /// Since when it is over.
+    ended_at: Option<Time>,
 }
 
 /// Lists the last alerts, newest first. A platform key that names no tenant sees everybody's.
@@ -38,6 +42,11 @@ pub async fn list(caller: Reader, parts: web::Data<Parts>, page: web::Query<Page
 }
 
 fn view(row: AlertRow) -> AlertView {
+    let state = match row.ended_at {
+        Some(_) => "over",
+        None if row.lasts() => "open",
+        None => "moment",
+    };
     AlertView {
         id: AlertId(row.id),
         kind: row.kind,
@@ -45,5 +54,7 @@ fn view(row: AlertRow) -> AlertView {
         tenant: row.tenant_id,
         account: row.account_id.map(AccountId),
         at: Time(row.at),
+        state,
+        ended_at: row.ended_at.map(Time),
     }
 }

@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Parts;
 use super::answer::{self, Answer, Listing, Page, Success, Time};
 use super::conversations::{self, ConversationView, LOOKED_FOR, MessageView};
-use super::guard::{Caller, Manager, Reader};
+use super::guard::{Caller, Manager, Reader, Replier};
 use super::problem::ApiError;
 use crate::ids::{ContactId, ThreadId};
 use crate::store::StoreError;
@@ -198,6 +198,30 @@ pub async fn erase(caller: Manager, parts: web::Data<Parts>, id: web::Path<Strin
         parts.nudge(*conversation).await;
     }
     answer::ok("The contact is erased", ErasedView { id, messages: erased.messages, events: erased.events })
+}
+
+/// A person notes that a contact wants no more messages, as if it had written STOP on each of its numbers: what waits is
+/// withdrawn, and chatbots are silent.
+#[utoipa::path(post, path = "/api/v1/contacts/{id}/opt-out", tag = "contacts", params(("id" = String, Path)),
+    responses((status = 200, body = Success<ContactWithNames>)))]
+pub async fn opt_out(caller: Replier, parts: web::Data<Parts>, id: web::Path<String>) -> Answer {
+    silence(&caller, &parts, &id, true).await
+}
+
+/// The contact wants messages again, as if it had written START.
+#[utoipa::path(post, path = "/api/v1/contacts/{id}/opt-in", tag = "contacts", params(("id" = String, Path)),
+    responses((status = 200, body = Success<ContactWithNames>)))]
+pub async fn opt_in(caller: Replier, parts: web::Data<Parts>, id: web::Path<String>) -> Answer {
+    silence(&caller, &parts, &id, false).await
+}
+
+async fn silence(caller: &Caller, parts: &Parts, id: &str, wanted: bool) -> Answer {
+    let row = find(caller, parts, id).await?;
+    let target = ContactId(row.id).to_string();
+    let action = if wanted { "contact.opt_out" } else { "contact.opt_in" };
+    let line = caller.audit(action, &target, parts.clock.now_ms());
+    parts.store.set_opt_out(row.id, wanted, &line).await?;
+    answer::ok("Contact", with_names(parts, row).await?)
 }
 
 async fn find(caller: &Caller, parts: &Parts, id: &str) -> Result<ContactRow, ApiError> {

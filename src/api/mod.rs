@@ -224,6 +224,8 @@ routes! {
     "/api/v1/contacts/{id}" { get contacts::one, delete contacts::erase }
     "/api/v1/contacts/{id}/timeline" { get contacts::timeline }
     "/api/v1/contacts/{id}/export" { get contacts::export }
+    "/api/v1/contacts/{id}/opt-out" { post contacts::opt_out }
+    "/api/v1/contacts/{id}/opt-in" { post contacts::opt_in }
     "/api/v1/deliveries" { get deliveries::list }
     "/api/v1/deliveries/{id}" { get deliveries::one, delete deliveries::cancel }
     "/api/v1/deliveries/{id}/retry" { post deliveries::retry }

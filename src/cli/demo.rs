@@ -82,7 +82,8 @@ impl Demo {
 
         say("Switchboard is running, with two chatbots behind one webhook.\n");
         say(format!("  Open  {url}/sandbox  and write to a chatbot as a customer would.\n"));
-        say(format!("  The dashboard:  {url}/login  as  {DEMO_PERSON}  with  {password}\n"));
+        say(format!("  The dashboard:  {url}/login  as  {DEMO_PERSON}  with  {password}"));
+        say(format!("  or filled in:   {url}/login#{DEMO_PERSON}:{password}\n"));
         say(format!("  Link a number by QR code there, and scan it at  {url}/sandbox/handset\n"));
         say("  The same from a terminal:");
         say(format!("    switchboard simulate message --url {url} --phone-number-id 123456789 --text Hello"));

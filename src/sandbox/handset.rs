@@ -35,6 +35,7 @@ pub fn configure(phones: Phones) -> impl FnOnce(&mut ServiceConfig) {
                     "/handset.js",
                     asset("text/javascript; charset=utf-8", include_str!("page/handset.js")),
                 )
+                .route("/handset.css", asset("text/css; charset=utf-8", include_str!("page/handset.css")))
                 .route("/phone.css", asset("text/css; charset=utf-8", include_str!("page/phone.css")))
                 .route("/sessions", web::get().to(sessions))
                 .route("/scan", web::post().to(scan))

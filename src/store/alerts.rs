@@ -6,7 +6,7 @@ use super::events::EventState;
 use super::{Store, StoreError, sql};
 
 /// The same is not said again within this time, in milliseconds.
-const QUIET: i64 = 15 * 60_000;
+pub(super) const QUIET: i64 = 15 * 60_000;
 /// Alerts kept.
 const KEPT: i64 = 200;
 /// Tries to post one, and how long one that fails waits for the next, in milliseconds.
@@ -105,9 +105,28 @@ pub struct AlertRow {
     pub account_id: Option<i64>,
     pub text: String,
     pub at: i64,
+    pub ended_at: Option<i64>,
 }
 
-const ALERT: &str = "id, kind, tenant_id, account_id, text, at";
+impl AlertRow {
+    /// Whether what it tells of lasts until it is mended; the others are of a moment.
+    pub fn lasts(&self) -> bool {
+        const LASTING: [Kind; 9] = [
+            Kind::AccountTokenInvalid,
+            Kind::AccountRestricted,
+            Kind::WorkWaits,
+            Kind::DeliveriesUnknown,
+            Kind::DeliveriesDead,
+            Kind::TurnsDead,
+            Kind::EventsUnroutable,
+            Kind::ResponderResting,
+            Kind::SessionLost,
+        ];
+        LASTING.iter().any(|kind| kind.as_str() == self.kind)
+    }
+}
+
+const ALERT: &str = "id, kind, tenant_id, account_id, text, at, ended_at";
 
 /// Raises an alert in the transaction of what it is about, unless the same was said a moment ago.
 pub(super) async fn raise(tx: &DatabaseTransaction, alert: &Alert<'_>) -> Result<(), DbErr> {

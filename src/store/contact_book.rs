@@ -2,7 +2,9 @@
 
 use sea_orm::{FromQueryResult, Value};
 
+use super::audit::{Audit, audit};
 use super::messages::{MESSAGE, Message};
+use super::threads::{self, Control};
 use super::{Store, StoreError, sql};
 
 /// A contact.
@@ -82,6 +84,18 @@ impl Store {
                     where contact_id = $1 order by id";
         let found = ThreadRow::find_by_statement(sql::statement(self.read(), text, [contact.into()]));
         Ok(found.all(self.read()).await?)
+    }
+
+    /// Notes on every number of a contact that it wants silence, or no longer; with silence, withdraws what waits for it.
+    pub async fn set_opt_out(&self, contact: i64, silence: bool, line: &Audit<'_>) -> Result<(), StoreError> {
+        let threads = self.threads_of_contact(contact).await?;
+        let what = if silence { Control::OptOut } else { Control::OptIn };
+        let tx = self.begin().await?;
+        for thread in threads {
+            threads::apply(&tx, thread.id, what, line.now, line.now).await?;
+        }
+        audit(&tx, line).await?;
+        Ok(tx.commit().await?)
     }
 
     /// What was said with a contact, in all its conversations, newest first, older than `before`.

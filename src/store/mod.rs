@@ -7,6 +7,7 @@
 pub mod accept;
 pub mod account_events;
 pub mod accounts;
+pub mod alert_ends;
 pub mod alerts;
 pub mod analytics;
 pub mod attempts;

@@ -86,6 +86,8 @@ const TABLE: &[(Need, &[&str])] = &[
             "post /api/v1/conversations/{id}/messages",
             "post /api/v1/conversations/{id}/hand-over",
             "post /api/v1/conversations/{id}/hand-back",
+            "post /api/v1/contacts/{id}/opt-out",
+            "post /api/v1/contacts/{id}/opt-in",
             "post /api/v1/deliveries/{id}/retry",
             "delete /api/v1/deliveries/{id}",
             "post /api/v1/dead-letters/retry",

@@ -70,6 +70,20 @@ on_both_databases! {
         let all: Value = all.bearer_auth(crate::harness::ADMIN_KEY).send().await.unwrap().json().await.unwrap();
         assert_eq!(all["data"].as_array().unwrap().len(), 4);
         assert!(all["nextCursor"].is_string());
+
+        // What lasts is open until it is mended; what happened in a moment has no end.
+        let states = async || {
+            let (_, page) = api(&service, "shop", "GET", "/alerts", Value::Null).await;
+            let alerts = page["data"].as_array().unwrap().clone();
+            alerts.iter().map(|a| (a["state"].as_str().unwrap().to_owned(), a["endedAt"].is_string())).collect::<Vec<_>>()
+        };
+        assert!(states().await.iter().any(|(state, _)| state == "open"));
+        store.set_account_status(account, "active", "", &used, clock.now_ms()).await.unwrap();
+        service.wait_until("all of it is over", || async {
+            states().await.iter().all(|(state, ended)| state == "over" && *ended)
+        }).await;
+        let (_, page) = api(&service, "help", "GET", "/alerts", Value::Null).await;
+        assert_eq!((&page["data"][0]["state"], &page["data"][0]["endedAt"]), (&"moment".into(), &Value::Null));
         service.running.stop().await;
     }
 }

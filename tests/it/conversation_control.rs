@@ -209,6 +209,25 @@ at_a_desk! {
         }
     }
 
+    /// A person blocks a customer as if they had written STOP, and lets them back.
+    async fn a_person_silences_a_customer_and_lets_them_back(desk) {
+        let anna = desk.customer();
+        desk.text(&anna, "hello").await;
+        let answers = || desk.sent().iter().filter(|sent| sent.to == anna).count();
+        desk.service.wait_until("the answer", || async { answers() == 1 }).await;
+        let found = desk.api_with("GET", &format!("/api/v1/contacts?q={anna}"), Value::Null).await;
+        let contact = format!("/api/v1/contacts/{}", found["data"][0]["id"].as_str().unwrap());
+        let silent = desk.api_with("POST", &format!("{contact}/opt-out"), json!({})).await;
+        assert!(silent["data"]["threads"][0]["optedOutAt"].is_string(), "{silent}");
+        let path = format!("/api/v1/whatsapp/send?chatbotId={}", desk.chatbot);
+        let refused = desk.api_with("POST", &path, json!({"to": anna, "message": "News"})).await;
+        assert_eq!(refused["code"], "opted_out", "{refused}");
+        let back = desk.api_with("POST", &format!("{contact}/opt-in"), json!({})).await;
+        assert_eq!(back["data"]["threads"][0]["optedOutAt"], Value::Null, "{back}");
+        desk.text(&anna, "again").await;
+        desk.service.wait_until("the next answer", || async { answers() == 2 }).await;
+    }
+
     /// The person is quicker than the chatbot: its answer would come too late.
     async fn a_person_interrupts_a_thinking_chatbot(desk) {
         let anna = desk.customer();

@@ -270,6 +270,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/contacts/{id}/opt-in": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The contact wants messages again, as if it had written START. */
+        post: operations["contacts_opt_in"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/contacts/{id}/opt-out": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A person notes that a contact wants no more messages, as if it had written STOP on each of its numbers: what waits is
+         *     withdrawn, and chatbots are silent.
+         */
+        post: operations["contacts_opt_out"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/contacts/{id}/timeline": {
         parameters: {
             query?: never;
@@ -1163,6 +1200,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/whatsapp/integration/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What Meta told of the integration's WABA and its numbers, newest first. */
+        get: operations["integrations_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/whatsapp/integration/{id}/register": {
         parameters: {
             query?: never;
@@ -1226,7 +1280,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Sends a message to a customer. Free-form ones are taken within 24 hours of the customer's last word; templates always. */
+        /** Sends a message to a customer, or one to each of many. Free-form ones are taken within 24 hours of the customer's last word; templates always. */
         post: operations["messages_send"];
         delete?: never;
         options?: never;
@@ -1526,6 +1580,23 @@ export interface components {
             /** @description What stands behind `#` in the link. */
             token: string;
         };
+        AccountEventId: string;
+        /** @description Something Meta told. */
+        AccountEventView: {
+            /** @description What the integrations became by it: `inactive`, `restricted`, `pending`. */
+            action?: string | null;
+            /** @description By Meta's clock. */
+            at: components["schemas"]["Time"];
+            /** @description What more Meta said. */
+            detail?: string | null;
+            /** @description What happened, in Meta's words, e.g. `DISABLED_UPDATE`. */
+            event: string;
+            /** @description Meta's webhook field, e.g. `account_update`. */
+            field: string;
+            id: components["schemas"]["AccountEventId"];
+            /** @description `info`, `warning` or `critical`. */
+            severity: string;
+        };
         AccountId: string;
         /** @description One of many. */
         Addressee: {
@@ -1539,12 +1610,15 @@ export interface components {
         AlertView: {
             account?: components["schemas"]["AccountId"] | null;
             at: components["schemas"]["Time"];
+            endedAt?: components["schemas"]["Time"] | null;
             id: components["schemas"]["AlertId"];
             /**
              * @description `account_token_invalid`, `account_restricted`, `business_news`, `secret_binding_refused`, `signatures_refused`,
              *     `work_waits`, `deliveries_unknown`, `deliveries_dead`, `turns_dead` or `endpoint_disabled`.
              */
             kind: string;
+            /** @description `open` until what it tells of is mended, `over` from then on; `moment` if it does not last. */
+            state: string;
             /** @description Whose it is; null: the platform's. */
             tenant?: string | null;
             /** @description One or two sentences for people. */
@@ -2217,17 +2291,43 @@ export interface components {
             link: string;
         };
         /** @description A page of things. */
+        Listing_AccountEventView: {
+            /** @description The things. */
+            data: {
+                /** @description What the integrations became by it: `inactive`, `restricted`, `pending`. */
+                action?: string | null;
+                /** @description By Meta's clock. */
+                at: components["schemas"]["Time"];
+                /** @description What more Meta said. */
+                detail?: string | null;
+                /** @description What happened, in Meta's words, e.g. `DISABLED_UPDATE`. */
+                event: string;
+                /** @description Meta's webhook field, e.g. `account_update`. */
+                field: string;
+                id: components["schemas"]["AccountEventId"];
+                /** @description `info`, `warning` or `critical`. */
+                severity: string;
+            }[];
+            /** @description Give it as `cursor` to get the next page; null on the last. */
+            nextCursor?: string | null;
+            /** @description Always true. */
+            success: boolean;
+        };
+        /** @description A page of things. */
         Listing_AlertView: {
             /** @description The things. */
             data: {
                 account?: components["schemas"]["AccountId"] | null;
                 at: components["schemas"]["Time"];
+                endedAt?: components["schemas"]["Time"] | null;
                 id: components["schemas"]["AlertId"];
                 /**
                  * @description `account_token_invalid`, `account_restricted`, `business_news`, `secret_binding_refused`, `signatures_refused`,
                  *     `work_waits`, `deliveries_unknown`, `deliveries_dead`, `turns_dead` or `endpoint_disabled`.
                  */
                 kind: string;
+                /** @description `open` until what it tells of is mended, `over` from then on; `moment` if it does not last. */
+                state: string;
                 /** @description Whose it is; null: the platform's. */
                 tenant?: string | null;
                 /** @description One or two sentences for people. */
@@ -2971,6 +3071,7 @@ export interface components {
             audio?: Record<string, never> | null;
             /** @description The caller's own name for the customer, taken from older callers and not used. */
             contactId?: string | null;
+            /** @description Meta's contact cards; with `bulk` up to 200 people, `{to,message}` each, the common message unless they have one. */
             contacts?: Record<string, never>[] | null;
             /** @description `{message_id}` of the message it answers. */
             context?: Record<string, never> | null;
@@ -3005,7 +3106,7 @@ export interface components {
             to?: string | null;
             /**
              * @description `text`, `image`, `video`, `audio`, `document`, `sticker`, `location`, `contacts`, `reaction`, `interactive` or
-             *     `template`.
+             *     `template`; or `bulk`: `message` for each of `contacts`, all of them or none.
              */
             type?: string | null;
             video?: Record<string, never> | null;
@@ -3249,6 +3350,11 @@ export interface components {
             id: components["schemas"]["DeliveryId"];
             /** @description `queued`. */
             status: string;
+        };
+        /** @description What a call queued: its first message, and all of them. */
+        QueuedEach: components["schemas"]["Queued"] & {
+            /** @description In the order of `contacts`, or the one. */
+            deliveries: components["schemas"]["Queued"][];
         };
         /** @description Whether new requests should come here. */
         Readiness: {
@@ -4144,6 +4250,18 @@ export interface components {
                 id: components["schemas"]["DeliveryId"];
                 /** @description `queued`. */
                 status: string;
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
+        Success_QueuedEach: {
+            /** @description What a call queued: its first message, and all of them. */
+            data: components["schemas"]["Queued"] & {
+                /** @description In the order of `contacts`, or the one. */
+                deliveries: components["schemas"]["Queued"][];
             };
             /** @description What was done. */
             message: string;
@@ -5564,6 +5682,112 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Success_Export"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    contacts_opt_in: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_ContactWithNames"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    contacts_opt_out: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_ContactWithNames"];
                 };
             };
             /** @description A failure */
@@ -9433,6 +9657,61 @@ export interface operations {
             };
         };
     };
+    integrations_events: {
+        parameters: {
+            query?: {
+                /** @description Things on a page, 1 to 200; 50 unless given. */
+                limit?: number;
+                /** @description `nextCursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing_AccountEventView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     integrations_register: {
         parameters: {
             query?: never;
@@ -9643,7 +9922,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Success_Queued"];
+                    "application/json": components["schemas"]["Success_QueuedEach"];
                 };
             };
             /** @description A failure */

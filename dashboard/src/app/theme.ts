@@ -9,6 +9,7 @@ const brand: MantineColorsTuple = [
 export const themeOf = (close: string) => createTheme({
   components: {
     // A dialog's head is no head of the page.
+    Notification: { defaultProps: { closeButtonProps: { 'aria-label': close } } },
     Modal: { defaultProps: { closeButtonProps: { 'aria-label': close }, attributes: { header: { role: 'presentation' } } } },
   },
   colors: { brand },
@@ -36,6 +37,7 @@ export const variables: CSSVariablesResolver = () => ({
     '--bubble-person': '#e4ecfb',
     '--mantine-color-error': '#b3261e',
     '--mantine-color-anchor': '#0c5a53',
+    '--mantine-color-red-light-color': '#a3211a',
   },
   dark: {
     '--mantine-color-dimmed': '#a3adb2',
@@ -48,5 +50,6 @@ export const variables: CSSVariablesResolver = () => ({
     '--bubble-person': '#22324f',
     '--mantine-color-error': '#ff8a80',
     '--mantine-color-anchor': '#84d3c7',
+    '--mantine-color-red-light-color': '#ffb3ac',
   },
 });

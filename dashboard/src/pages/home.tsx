@@ -11,6 +11,7 @@ import { useSpeech } from '../i18n';
 import { Ago, Page, Phone, State, useReason } from '../ui/common';
 import { LinkButton } from '../ui/links';
 import { Empty, Loaded } from '../ui/states';
+import { sessionsQuery } from './sessions/data';
 import { Alerts } from './alerts/recent';
 import { Days } from './analytics/days';
 
@@ -25,12 +26,17 @@ function NumberRow({ of, tenant }: { of: NumberHealth; tenant: string | null }) 
     chooseTenant(of.tenantId);
     client.removeQueries({ predicate: ({ queryKey }) => !['me', 'sandbox'].includes(String(queryKey[0])) });
   };
+  const linked = of.transport === 'session';
+  const phone = useQuery({ ...sessionsQuery, enabled: linked && tenant === null }).data?.find((one) => one.id === of.phoneNumberId)?.phone;
+  const place = linked
+    ? { to: '/whatsapp-connect', search: { session: of.phoneNumberId } } as const
+    : { to: '/numbers/$id', params: { id: of.id } } as const;
   return (
-    <Link to="/numbers/$id" params={{ id: of.id }} className="row-link" onClick={go}>
+    <Link {...place} className="row-link" onClick={go}>
       <div className="number-row">
         <Box miw={0}>
-          <Text fw={600} size="sm"><Phone of={of.displayPhoneNumber ?? of.phoneNumberId} /></Text>
-          <Text size="xs" c="dimmed" className="break">{tenant !== null && <><bdi>{tenant}</bdi> · </>}<bdi>{of.chatbotName}</bdi></Text>
+          <Text fw={600} size="sm"><Phone of={of.displayPhoneNumber ?? phone ?? (linked ? t('numbers.linked') : of.phoneNumberId)} /></Text>
+          <Text size="xs" c="dimmed" className="break">{tenant !== null && <><bdi>{tenant}</bdi> · </>}<bdi>{of.chatbotId.startsWith('session:') ? t('numbers.nobody') : of.chatbotName}</bdi></Text>
           {of.status !== 'active' && (of.statusReason ?? of.advice) && <Text size="xs" c="dimmed" mt={2}>{reason(of.statusReason, of.advice)}</Text>}
         </Box>
         <Figure label={t('home.received')} value={number(of.received)} />

@@ -52,11 +52,18 @@ function useEnter() {
   };
 }
 
+/** Who signs in, as the demo's link says it behind `#`, where no server sees it; it leaves the address at once. */
+function givenByLink() {
+  const [email = '', password = ''] = decodeURIComponent(window.location.hash.slice(1)).split(':');
+  if (email !== '') window.history.replaceState(window.history.state, '', window.location.pathname + window.location.search);
+  return { email, password };
+}
+
 export function Login() {
   const { t } = useSpeech();
   const enter = useEnter();
   const search: { next?: string } = useSearch({ strict: false });
-  const form = useForm({ email: '', password: '' });
+  const form = useForm(useState(givenByLink)[0]);
   const submit = (event: FormEvent) => {
     event.preventDefault();
     void form.submit(async () => {

@@ -33,9 +33,11 @@ function Outcome({ trace }: { trace: Found }) {
 }
 
 function Step({ station, before, longest }: { station: Station; before: Station | undefined; longest: boolean }) {
-  const { t, known, time, duration } = useSpeech();
+  const { t, known, time, duration, language } = useSpeech();
   const [key, story] = [`station.${station.name}`, `story.${station.name}`];
   const exact = time(station.at, { dateStyle: 'medium', timeStyle: 'medium' });
+  // The server speaks English: elsewhere only what is no prose is shown, and what failed.
+  const told = language === 'en' || ['attempt', 'failed'].includes(station.name) || !station.detail.includes(' ');
   const took = before === undefined ? 0 : Date.parse(station.at) - Date.parse(before.at);
   return (
     <li className={station.name === 'failed' ? 'bad' : ''}>
@@ -47,7 +49,7 @@ function Step({ station, before, longest }: { station: Station; before: Station 
         {longest && <Badge className="badge" size="sm" variant="light" color="yellow" tt="none">{t('trace.longest')}</Badge>}
       </Group>
       {known(story) && <Text size="sm">{t(story)}</Text>}
-      <Text size="xs" c="dimmed" className="break" lang="en" dir="ltr" ta="start"><bdi>{station.detail}</bdi></Text>
+      {told && <Text size="xs" c="dimmed" className="break" lang="en"><bdi className="ltr">{station.detail}</bdi></Text>}
     </li>
   );
 }

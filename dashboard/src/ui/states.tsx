@@ -1,9 +1,12 @@
 // What stands where data will be: bones while it comes, a word when there is none, the reason when it fails.
 import { Box, Skeleton, Stack, Text, Title, type BoxProps } from '@mantine/core';
+import { IconMapQuestion } from '@tabler/icons-react';
 import type { UseQueryResult } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { useSpeech } from '../i18n';
+import { Problem } from '../api/client';
 import { ErrorNote } from './error-note';
+import { LinkButton } from './links';
 
 /** Grey rows, for a moment only. */
 export function Bones({ rows = 4, ...box }: { rows?: number } & BoxProps) {
@@ -29,11 +32,20 @@ export function Empty({ icon, title, text, action }: { icon?: ReactNode; title: 
   );
 }
 
+/** What is not there for this reader: gone, mistyped, or another client's; which of them is nobody's business. */
+export function Gone() {
+  const { t } = useSpeech();
+  return <Empty icon={<IconMapQuestion size={40} stroke={1.2} />} title={t('gone.title')} text={t('gone.text')} action={<LinkButton to="/" variant="light">{t('missing.home')}</LinkButton>} />;
+}
+
+export const isGone = (error: unknown) => error instanceof Problem && error.status === 404;
+
 /** Data, or whatever stands in its place. Old data stays while new data fails: the line's state is said elsewhere. */
 export function Loaded<T>({ query, rows, children }: {
   query: UseQueryResult<T>; rows?: number; children: (data: T) => ReactNode;
 }) {
   if (query.data !== undefined) return <>{children(query.data)}</>;
+  if (isGone(query.error)) return <Gone />;
   if (query.isError) return <ErrorNote error={query.error} onRetry={() => void query.refetch()} />;
   return <Bones rows={rows ?? 4} py="md" />;
 }

@@ -19,36 +19,42 @@ function element(name, text) {
   return made;
 }
 
-function field(label, value) {
+function field(label, value, wide) {
   const made = document.createElement('label');
   const input = document.createElement('input');
+  if (wide) made.className = 'wide';
   input.value = value;
-  made.append(label + ' ', input);
+  made.append(label, input);
   return [made, input];
 }
 
-function button(text, act) {
+function button(text, act, kind) {
   const made = element('button', text);
   made.type = 'button';
+  if (kind) made.className = kind;
   made.addEventListener('click', act);
+  return made;
+}
+
+function row(...parts) {
+  const made = document.createElement('div');
+  made.className = 'act';
+  made.append(...parts);
   return made;
 }
 
 function card(name) {
   const section = document.createElement('section');
   const state = element('p', '');
+  state.className = 'state';
   const [owner, ownerInput] = field('Its number', '15550001111');
   const [customer, customerInput] = field('A customer', '15551234567');
-  const [words, wordsInput] = field('writes', 'Hello?');
+  const [words, wordsInput] = field('writes', 'Hello?', true);
   const arrived = document.createElement('ul');
-  section.append(
-    element('h2', name), state, owner,
-    button('Scan the code', () => call('scan', { session: name, phone: ownerInput.value })),
-    button('Unlink', () => call('unlink', { session: name })),
-    document.createElement('br'), customer, words,
-    button('Send', () => call('write', { session: name, phone: customerInput.value, text: wordsInput.value })),
-    arrived,
-  );
+  const scan = button('Scan the code', () => call('scan', { session: name, phone: ownerInput.value }), 'main');
+  const unlink = button('Unlink', () => call('unlink', { session: name }));
+  const send = button('Send', () => call('write', { session: name, phone: customerInput.value, text: wordsInput.value }));
+  section.append(element('h2', name), state, row(owner, scan, unlink), row(customer, words, send), arrived);
   return { section, state, arrived };
 }
 

@@ -16,19 +16,22 @@ export function History() {
   const me = useMe();
   const [whose, setWhose] = useState(me.platform ? 'all' : 'one');
   const everybody = whose === 'all';
+  const [show, setShow] = useState('all');
   const query = useInfiniteQuery({
     queryKey: ['alerts', 'history', everybody], initialPageParam: '', refetchInterval: 15_000,
     queryFn: ({ pageParam, signal }) => api('get', '/api/v1/alerts', { query: { cursor: pageParam, limit: 50 }, signal, everybody }),
     getNextPageParam: (page) => page.nextCursor,
   });
-  const rows = query.data?.pages.flatMap((page) => page.data) ?? [];
+  const all = query.data?.pages.flatMap((page) => page.data) ?? [];
+  const rows = all.filter((alert) => show === 'all' || alert.state === 'open');
   return (
     <Page title={t('nav.alerts')} text={t('alerts.text')} actions={me.platform && (
       <SegmentedControl size="xs" aria-label={t('tenant.choose')} value={whose} onChange={setWhose} data={[{ value: 'one', label: t('home.oneClient') }, { value: 'all', label: t('home.everyClient') }]} />
     )}>
+      <SegmentedControl size="xs" mb="sm" aria-label={t('inbox.show')} value={show} onChange={setShow} data={[{ value: 'all', label: t('inbox.all') }, { value: 'open', label: t('alerts.open') }]} />
       {query.isPending && <Bones rows={6} />}
       {query.isError && rows.length === 0 && <ErrorNote error={query.error} onRetry={() => void query.refetch()} />}
-      {query.isSuccess && rows.length === 0 && <Empty icon={<IconBellOff size={40} stroke={1.2} />} title={t('alerts.none')} text={t('alerts.noneText')} />}
+      {query.isSuccess && rows.length === 0 && <Empty icon={<IconBellOff size={40} stroke={1.2} />} title={t(show === 'open' && all.length > 0 ? 'alerts.noneOpen' : 'alerts.none')} text={t('alerts.noneText')} />}
       {rows.length > 0 && <Box className="panel rows">{rows.map((alert) => <AlertRow key={alert.id} alert={alert} everybody={everybody} />)}</Box>}
       {query.hasNextPage && <Button variant="subtle" fullWidth mt="sm" loading={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>{t('action.more')}</Button>}
     </Page>

@@ -17,22 +17,42 @@ import { Loaded } from '../../ui/states';
 import { Bubble } from '../conversations/bubble';
 import { numbersQuery } from '../numbers/data';
 import { Fate } from '../numbers/test-message';
+import { isSession, SESSION, sessionsQuery } from '../sessions/data';
 
 const PATH = '/api/v1/contacts/{id}';
 
+/** A number that can write to the contact: an official one, or a linked one. */
+interface Way { id: string; label: string; send: (message: string) => Promise<{ data: { id: string } }> }
+
+function useWays(phone: string): Way[] {
+  const numbers = useQuery(numbersQuery).data ?? [];
+  const sessions = useQuery(sessionsQuery).data ?? [];
+  const official = numbers.filter((number) => !isSession(number.phoneNumberId) && ['active', 'restricted', 'token_invalid'].includes(number.status)).map((number): Way => ({
+    id: number.id, label: `${number.displayPhoneNumber ?? number.phoneNumberId} · ${number.chatbotId}`,
+    send: (message) => api('post', '/api/v1/whatsapp/send', {
+      query: { chatbotId: number.chatbotId, phoneNumberId: number.phoneNumberId }, body: { to: phone, message } as never, idempotencyKey: crypto.randomUUID(),
+    }),
+  }));
+  const linked = sessions.filter((session) => session.phone).map((session): Way => ({
+    id: session.id, label: `+${session.phone ?? ''} · ${session.name}`,
+    send: (message) => api('post', `${SESSION}/messages`, { params: { name: session.name }, body: { to: phone, message }, idempotencyKey: crypto.randomUUID() }),
+  }));
+  return [...official, ...linked];
+}
+
 function Write({ phone }: { phone: string }) {
   const { t } = useSpeech();
-  const numbers = useQuery(numbersQuery).data ?? [];
-  const usable = numbers.filter((number) => ['active', 'restricted', 'token_invalid'].includes(number.status));
+  const usable = useWays(phone);
   const form = useForm<{ through: string | null; message: string }>({ through: null, message: '' }, ['message', 'to']);
+  const client = useQueryClient();
   const [sent, setSent] = useState<string | null>(null);
   const chosen = usable.find((number) => number.id === form.values.through) ?? usable[0];
   if (chosen === undefined) return null;
   const send = async () => {
     const done = await form.submit(async () => {
-      const query = { chatbotId: chosen.chatbotId, phoneNumberId: chosen.phoneNumberId };
-      const answer = await api('post', '/api/v1/whatsapp/send', { query, body: { to: phone, message: form.values.message } as never, idempotencyKey: crypto.randomUUID() });
+      const answer = await chosen.send(form.values.message);
       setSent(answer.data.id);
+      void client.invalidateQueries({ queryKey: ['messages'] });
     });
     if (done) form.set('message', '');
   };
@@ -42,7 +62,7 @@ function Write({ phone }: { phone: string }) {
       <form onSubmit={(event) => { event.preventDefault(); void send(); }}>
         <Stack gap="sm">
           {usable.length > 1 && (
-            <Select label={t('contact.through')} allowDeselect={false} value={chosen.id} onChange={(through) => form.set('through', through)} data={usable.map((number) => ({ value: number.id, label: `${number.displayPhoneNumber ?? number.phoneNumberId} · ${number.chatbotId}` }))} />
+            <Select label={t('contact.through')} allowDeselect={false} value={chosen.id} onChange={(through) => form.set('through', through)} data={usable.map(({ id, label }) => ({ value: id, label }))} />
           )}
           <Textarea autosize minRows={2} maxRows={8} label={t('test.message')} required value={form.values.message} error={form.error('message') ?? form.error('to')} onChange={(e) => form.set('message', e.currentTarget.value)} dir="auto" />
           {form.problem !== null && <ErrorNote error={form.problem} />}
@@ -51,6 +71,26 @@ function Write({ phone }: { phone: string }) {
       </form>
     </Box>
   );
+}
+
+/** Nothing more is sent to whoever wants silence; a person may note it for them. */
+function Silence({ id, silent }: { id: string; silent: boolean }) {
+  const { t } = useSpeech();
+  const sentence = useSentence();
+  const client = useQueryClient();
+  const [busy, setBusy] = useState(false);
+  const change = async () => {
+    setBusy(true);
+    try {
+      await api('post', silent ? `${PATH}/opt-in` : `${PATH}/opt-out`, { params: { id } });
+      notifications.show({ color: 'brand', message: t(silent ? 'contact.wasOptedIn' : 'contact.wasOptedOut') });
+    } catch (error) {
+      notifications.show({ color: 'red', message: sentence(error) });
+    }
+    await client.invalidateQueries({ predicate: ({ queryKey }) => ['contacts', 'conversation', 'conversations'].includes(String(queryKey[0])) });
+    setBusy(false);
+  };
+  return <Button size="xs" variant="default" loading={busy} onClick={() => void change()}>{t(silent ? 'contact.optIn' : 'contact.optOut')}</Button>;
 }
 
 function Timeline({ id }: { id: string }) {
@@ -142,6 +182,7 @@ export function OneContact() {
                 {contact.aliases.filter(({ value }) => value !== contact.phone).map((alias) => <Text size="xs" c="dimmed" key={`${alias.kind}-${alias.value}`} className="break">{alias.kind} <Code>{alias.value}</Code></Text>)}
                 {contact.threads.map((thread) => thread.optedOutAt && <Text size="sm" key={thread.id}>{t('contact.optedOut')} <Ago at={thread.optedOutAt} /></Text>)}
               </Stack>
+              {mayWrite && contact.threads.length > 0 && <Group mt="sm"><Silence id={id} silent={contact.threads.some((thread) => thread.optedOutAt)} /></Group>}
               {talks.length > 0 && <Group mt="sm" gap="xs">{talks.map((one) => <LinkButton key={one.id} to="/conversations/$id" params={{ id: one.id }} size="xs" variant="light">{one.chatbotId}</LinkButton>)}</Group>}
             </Box>
             {mayWrite && contact.phone && <Write phone={contact.phone} />}

@@ -5,6 +5,7 @@ import { useEffect, useRef, useState, type ClipboardEvent, type KeyboardEvent } 
 import type { Conversation } from '../../api/types';
 import { useSpeech } from '../../i18n';
 import { useBytes } from '../../ui/common';
+import { isSession } from '../sessions/data';
 import { kindOf } from './file-kind';
 import { write } from './outgoing';
 import { TemplateDialog } from './template';
@@ -15,7 +16,7 @@ const CAPTION = 1024;
 const draftKey = (id: string) => `switchboard-draft-${id}`;
 
 /** Numbers linked by QR code know no window, no templates, and take words alone. */
-export const isLinked = (conversation: Conversation) => conversation.phoneNumberId.startsWith('ses_');
+export const isLinked = (conversation: Conversation) => isSession(conversation.phoneNumberId);
 
 export function Composer({ conversation, closed, onWrite }: { conversation: Conversation; closed: boolean; onWrite: () => void }) {
   const { t } = useSpeech();

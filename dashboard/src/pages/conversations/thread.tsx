@@ -11,7 +11,7 @@ import { useMay } from '../../app/session';
 import { useSpeech } from '../../i18n';
 import { Phone, useNow } from '../../ui/common';
 import { ErrorNote, useSentence } from '../../ui/error-note';
-import { Bones, Empty } from '../../ui/states';
+import { Bones, Empty, Gone, isGone } from '../../ui/states';
 import { Bubble, Unconfirmed } from './bubble';
 import { Composer, isLinked } from './composer';
 import { nameOf } from './name';
@@ -138,6 +138,7 @@ function Open({ id }: { id: string }) {
   const stick = useStick(messages[0]?.id, mine.length);
   useEffect(() => settle(new Set(messages.map((message) => message.id))));
   if (conversation.isError && conversation.data === undefined) {
+    if (isGone(conversation.error)) return <Gone />;
     return <Box p="lg"><ErrorNote error={conversation.error} onRetry={() => void conversation.refetch()} /></Box>;
   }
   if (conversation.data === undefined) return <Bones rows={7} p="lg" />;

@@ -6,6 +6,9 @@ import { listen } from '../../api/stream';
 
 export type { Session } from '../../api/types';
 
+/** Whether a number is a linked one: those go by their session's id. */
+export const isSession = (phoneNumberId: string) => phoneNumberId.startsWith('ses_');
+
 export const SESSION = '/api/v1/sessions/{name}';
 
 export const sessionsQuery = queryOptions({

@@ -203,7 +203,7 @@ export function WhatsappConnect() {
       </Breadcrumbs>
       <Alert color="yellow" variant="light" mb="md" p="xs"><Text size="sm">{t('connect.risk')}</Text></Alert>
       <Loaded query={query} rows={8}>{(sessions) => {
-        const chosen = sessions.find((one) => one.name === search.session) ?? sessions.find((one) => one.isDefault) ?? sessions[0];
+        const chosen = sessions.find((one) => one.name === search.session || one.id === search.session) ?? sessions.find((one) => one.isDefault) ?? sessions[0];
         if (chosen === undefined) {
           return may
             ? <Box className="panel" p="xl"><Stack gap="md" align="center"><IconBrandWhatsapp size={48} stroke={1.2} aria-hidden /><Text ta="center" c="dimmed">{t('connect.first')}</Text></Stack><Box mt="md"><New first onMade={open} /></Box></Box>

@@ -1,0 +1,1 @@
+import{T as e}from"./vendor-liuhg9Tg.js";var t=e(`outline`,`minus`,`Minus`,[[`path`,{d:`M5 12l14 0`,key:`svg-0`}]]);export{t};

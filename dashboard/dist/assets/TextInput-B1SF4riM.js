@@ -1,1 +1,0 @@
-import{An as e,Dn as t,Pt as n,vn as r}from"./vendor-DGDzeBLv.js";var i=e(),a=r(e=>{let r=t([`Input`,`InputWrapper`,`TextInput`],null,e);return(0,i.jsx)(n,{component:`input`,...r,__staticSelector:`TextInput`})});a.classes=n.classes,a.displayName=`@mantine/core/TextInput`;export{a as t};

@@ -1,0 +1,1 @@
+import{Ft as e,On as t,jn as n,yn as r}from"./vendor-liuhg9Tg.js";var i=n(),a=r(n=>{let r=t([`Input`,`InputWrapper`,`TextInput`],null,n);return(0,i.jsx)(e,{component:`input`,...r,__staticSelector:`TextInput`})});a.classes=e.classes,a.displayName=`@mantine/core/TextInput`;export{a as t};

@@ -1,1 +1,0 @@
-import{B as e}from"./vendor-DGDzeBLv.js";import{y as t}from"./index-B0XQU8Z9.js";var n=e({queryKey:[`chatbots`],staleTime:1e4,queryFn:async({signal:e})=>(await t(`get`,`/api/v1/chatbots`,{query:{limit:200},signal:e})).data}),r=n=>e({queryKey:[`chatbots`,n],queryFn:async({signal:e})=>(await t(`get`,`/api/v1/chatbots/{id}`,{params:{id:n},signal:e})).data});export{n,r as t};

@@ -1,9 +1,0 @@
-import{n as e}from"./rolldown-runtime-WkwZ5CU-.js";import{B as t,H as n,Q as r,cr as i,rt as a}from"./vendor-DGDzeBLv.js";import{v as o,x as s,y as c}from"./index-B0XQU8Z9.js";var l=e(i(),1),u=15e3;function d(e,t,n=()=>{}){let r=new AbortController;return(async()=>{for(let i=1e3;!r.signal.aborted;i=Math.min(i*2,u)){try{let a=await s(`get`,e,{signal:r.signal});n(!0),i=1e3,await f(a,t)}catch{}n(!1),r.signal.aborted||await new Promise(e=>setTimeout(e,i))}})(),()=>r.abort()}async function f(e,t){let n=e.body?.pipeThrough(new TextDecoderStream).getReader();if(!n)return;let r=``;for(;;){let{done:e,value:i}=await n.read();if(e)return;r+=i.replaceAll(`\r
-`,`
-`);for(let e=r.indexOf(`
-
-`);e>=0;e=r.indexOf(`
-
-`)){let n=r.slice(0,e).split(`
-`);r=r.slice(e+2);let i=e=>n.filter(t=>t.startsWith(`${e}:`)).map(t=>t.slice(e.length+1).trimStart()),a=i(`data`).join(`
-`);a!==``&&t({name:i(`event`)[0]??`message`,data:a})}}}var p=`/api/v1/sessions/{name}`,m=t({queryKey:[`sessions`],queryFn:async({signal:e})=>(await c(`get`,`/api/v1/sessions`,{query:{limit:200},signal:e})).data});function h(e){let t=a(),r=[`session`,e];return(0,l.useEffect)(()=>d(o(`${p}/events`,{name:e}),n=>{n.name===`session`&&t.setQueryData([`session`,e],JSON.parse(n.data))}),[t,e]),n({queryKey:r,refetchInterval:5e3,queryFn:async({signal:t})=>(await c(`get`,p,{params:{name:e},signal:t})).data})}function g(e,t,i){return n({queryKey:[`session`,e,`qr`,t],enabled:i,staleTime:1/0,placeholderData:r,queryFn:async({signal:t})=>(await c(`get`,`/api/v1/sessions/{name}/qr`,{params:{name:e},query:{format:`json`},signal:t})).data.qr??null})}export{h as i,m as n,g as r,p as t};

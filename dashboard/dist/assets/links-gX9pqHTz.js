@@ -1,1 +1,0 @@
-import{An as e,P as t,jt as n,vt as r}from"./vendor-DGDzeBLv.js";var i=e(),a=t(e=>(0,i.jsx)(n,{...e})),o=t(e=>(0,i.jsx)(r,{component:`a`,...e}));export{o as n,a as t};

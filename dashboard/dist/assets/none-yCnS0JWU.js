@@ -1,1 +1,0 @@
-import{An as e,f as t,gt as n}from"./vendor-DGDzeBLv.js";import{l as r,m as i}from"./index-B0XQU8Z9.js";var a=e();function o(){let{t:e}=i();return(0,a.jsx)(n,{h:`100%`,children:(0,a.jsx)(r,{icon:(0,a.jsx)(t,{size:40,stroke:1.2}),title:e(`inbox.choose`),text:e(`inbox.chooseText`)})})}export{o as NoThread};
