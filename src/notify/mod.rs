@@ -1,9 +1,10 @@
 //! Tells tenants' own systems what happened: signed, tried again for a day, each endpoint by itself.
 //!
 //! What is to be told stands in `event_deliveries`, written with the change it speaks of. Endpoints with something due
-//! have a lane each, so that a slow one delays nobody else's; an endpoint that fails rests for a while, and one that
-//! fails for five days is switched off.
+//! have a lane each, so that a slow one delays nobody else's; an endpoint that is slow or fails gets one at a time, one
+//! that fails rests for a while, and one that fails for five days is switched off.
 
+mod places;
 pub mod signature;
 
 use std::collections::{HashMap, HashSet};
@@ -13,7 +14,6 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use secrecy::SecretString;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -27,6 +27,7 @@ use crate::store::event_deliveries::{EventDelivery, Tried};
 use crate::store::event_endpoints::Endpoint;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metric;
+use places::Places;
 
 /// Waits before the retries, to which up to a tenth is added.
 const RETRIES: [Duration; 7] = [
@@ -42,9 +43,10 @@ const RETRIES: [Duration; 7] = [
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// A try whose process died is made again after this, in milliseconds.
 const LEASE: i64 = 60_000;
-/// Tries at once: for one endpoint, and in all.
-const PER_ENDPOINT: u64 = 8;
-const AT_ONCE: usize = 64;
+/// Tries at once for one endpoint.
+const PER_ENDPOINT: usize = 8;
+/// An endpoint that took longer for some of them gets one at a time, in milliseconds.
+const SLOW: i64 = 3_000;
 /// How often the database is looked into without being woken.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long an endpoint rests after nothing but failures: at first, and at most.
@@ -62,13 +64,15 @@ struct Inner {
     clock: Clock,
     http: reqwest::Client,
     allow_private: bool,
-    places: Semaphore,
+    places: Places,
     lanes: Mutex<Lanes>,
 }
 
 #[derive(Default)]
 struct Lanes {
     busy: HashSet<Uuid>,
+    /// Slow or failing lately.
+    slow: HashSet<Uuid>,
     /// Failures in a row, and until when there is no next try, Unix milliseconds.
     resting: HashMap<Uuid, (u32, i64)>,
 }
@@ -86,7 +90,7 @@ impl Notifier {
         allow_private: bool,
     ) -> Result<Self, reqwest::Error> {
         let http = guarded_client(TIMEOUT, allow_private)?;
-        let (places, lanes) = (Semaphore::new(AT_ONCE), Mutex::default());
+        let (places, lanes) = (Places::default(), Mutex::default());
         Ok(Self(Arc::new(Inner { store, ring, news, clock, http, allow_private, places, lanes })))
     }
 
@@ -131,8 +135,14 @@ impl Notifier {
         let store = &self.0.store;
         while !stop.is_cancelled() {
             let Some(endpoint) = store.open_endpoint(id).await? else { return Ok(()) };
+            let most = if self.lanes().slow.contains(&id) { 1 } else { PER_ENDPOINT };
+            // What there is no room for is left to others, and its lease does not run out while it waits.
+            let places = tokio::select! {
+                places = self.0.places.take(&endpoint.tenant_id, most) => places,
+                () = stop.cancelled() => return Ok(()),
+            };
             let now = self.0.clock.now_ms();
-            let batch = store.claim_event_deliveries(id, now, now + LEASE, PER_ENDPOINT).await?;
+            let batch = store.claim_event_deliveries(id, now, now + LEASE, places.len() as u64).await?;
             if batch.is_empty() {
                 return Ok(());
             }
@@ -140,7 +150,14 @@ impl Notifier {
             let secrets = secrets
                 .inspect_err(|error| tracing::error!(endpoint = %id, %error, "events cannot be signed"))
                 .unwrap_or_default();
-            let tried = join_all(batch.iter().map(|d| self.tell(&endpoint, &secrets, d))).await;
+            let tell = async |d, _place| self.tell(&endpoint, &secrets, d).await;
+            let tried = join_all(batch.iter().zip(places).map(|(d, place)| tell(d, place))).await;
+            let well = tried.iter().all(|t| t.status == "delivered");
+            if well && self.0.clock.now_ms() - now < SLOW {
+                self.lanes().slow.remove(&id);
+            } else {
+                self.lanes().slow.insert(id);
+            }
             let gone = tried.iter().any(|t| t.response_status == Some(i64::from(StatusCode::GONE.as_u16())));
             let now = self.0.clock.now_ms();
             if store.finish_event_deliveries(&endpoint.tenant_id, id, &tried, gone, now).await? {
@@ -198,7 +215,6 @@ impl Notifier {
             return Err("secret_unreadable");
         }
         let url = check_url(&endpoint.url, self.0.allow_private).map_err(|_| "forbidden_address")?;
-        let _place = self.0.places.acquire().await;
         let id = EventDeliveryId(d.id).to_string();
         let at = self.0.clock.now_ms() / 1000;
         let request = self

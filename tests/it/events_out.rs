@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use switchboard::runtime::{Clock, rfc3339};
 use switchboard::sandbox::response_api::Answer;
-use switchboard::sandbox::webhook::{Change, Status, body};
+use switchboard::sandbox::webhook::{Change, Incoming, Status, body};
 
 use crate::harness::receiver::Receiver;
 use crate::harness::{ADMIN_KEY, HELP, Onboard, SHOP, SOON, Service, World};
@@ -108,6 +108,35 @@ on_both_databases! {
             (Some("token_invalid"), Some("ecommerce-chatbot-id")));
         assert!(others.calls().is_empty(), "another tenant's events: {:?}", others.calls());
         assert!(deliveries(&service, "help", "delivered").await.is_empty());
+        service.running.stop().await;
+    }
+}
+
+on_both_databases! {
+    /// One tenant's systems never answer; another's are told at once all the same.
+    async fn who_never_answers_keeps_nobody_else_waiting(db: Db) {
+        let world = World::fast(db);
+        let service = world.start().await;
+        service.onboard(Onboard { change: |bot| bot.paused = true, ..Onboard::default() }).await;
+        let help = Onboard { tenant: "help", chatbot: "support-chatbot-id", number: HELP, ..Onboard::default() };
+        service.onboard(help).await;
+        let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let nowhere = format!("http://{}/", silent.local_addr().unwrap());
+        for _ in 0..10 {
+            listen(&service, "default", &nowhere, &["message.received"]).await;
+        }
+        let well = Receiver::start();
+        listen(&service, "help", &well.url, &["message.received"]).await;
+        let many = (0..12).map(|n| Incoming::text(ANNA, &format!("message {n}")));
+        service.deliver(SHOP, many).await;
+        let begun = "select 'x' from event_deliveries where tenant_id = 'default' and attempts > 0";
+        service.wait_until("the silence", async || world.db.texts(begun).await.len() >= 16).await;
+        let before = tokio::time::Instant::now();
+        service.text(HELP, ANNA, "Hello").await;
+        well.wait_for(1).await;
+        assert!(before.elapsed() < Duration::from_secs(8), "{:?}", before.elapsed());
+        // Nothing is taken that there is no room for.
+        assert_eq!(world.db.texts(begun).await.len(), 16);
         service.running.stop().await;
     }
 }
