@@ -563,13 +563,15 @@ create index session_sends_recent on session_sends (session_id, at);
 -- ── asking twice ────────────────────────────────────────────────────────────────────────────────────
 -- What requests with an Idempotency-Key were answered, for a day. No status: being answered.
 create table idempotency_keys (
-    scope text not null, -- tenant and credential
+    id :identity,
+    tenant_id text not null,
+    actor text not null, -- the credential
     key varchar(255) not null,
     digest text not null, -- of the request
     status bigint,
     answer text, -- sealed
     at bigint not null,
-    primary key (scope, key)
+    unique (tenant_id, actor, key)
 );
 
 -- ── running it ──────────────────────────────────────────────────────────────────────────────────────

@@ -16,7 +16,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{Object, Type};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::Parts;
 use super::guard::Caller;
@@ -120,7 +120,13 @@ pub(super) fn parameter() -> Parameter {
             "Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request \
              is answered as before and does nothing.",
         ))
-        .schema(Some(Object::with_type(Type::String)))
+        .schema(Some(
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .min_length(Some(1))
+                .max_length(Some(255))
+                .pattern(Some("^[!-~]+$")),
+        ))
         .build()
 }
 
@@ -138,9 +144,9 @@ async fn begin(request: &mut ServiceRequest, caller: &Caller, key: &HeaderValue)
     let parts = request.app_data::<web::Data<Parts>>().cloned();
     let parts =
         parts.ok_or_else(|| ApiError::new(Code::Internal, "The API was started without its parts."))?;
-    let scope = format!("{}/{}", caller.tenant.as_str(), caller.actor);
     let place = Place::new(&caller.tenant, "idempotency_keys", "answer", format!("{}/{key}", caller.actor));
-    let once = Once { slot: Slot { scope, key: key.to_owned() }, place, ring: parts.ring.clone() };
+    let slot = Slot { tenant: caller.tenant.to_string(), actor: caller.actor.clone(), key: key.to_owned() };
+    let once = Once { slot, place, ring: parts.ring.clone() };
     let body = read(request).await?;
     // Keyed: the body may hold a password, and a plain hash of it could be guessed at.
     // Under every key there is: it may have been rotated since.

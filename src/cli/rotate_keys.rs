@@ -61,9 +61,7 @@ impl RotateKeys {
         tell(&store, &News::Lost).await;
         store.close().await;
         if unreadable.is_empty() {
-            say(
-                "nothing is sealed by an older key any more, but for answers kept under an Idempotency-Key: a day long",
-            );
+            say("nothing is sealed by an older key any more");
             return Ok(());
         }
         for what in &unreadable {

@@ -263,11 +263,14 @@ impl Store {
             );
             inserted(&tx, &text, account.values()).await?
         } else {
-            let columns: Vec<String> = FIELDS
-                .split(", ")
-                .enumerate()
-                .map(|(n, name)| format!("{} = ${}", name.trim(), n + 2))
-                .collect();
+            // When Meta asked for the token may have been noted since this was read, while Graph was asked.
+            let column = |(n, name): (usize, &str)| match (name.trim(), n + 2) {
+                ("verified_at", n) => format!(
+                    "verified_at = case when verified_at is null or ${n} > verified_at then ${n} else verified_at end"
+                ),
+                (name, n) => format!("{name} = ${n}"),
+            };
+            let columns: Vec<String> = FIELDS.split(", ").enumerate().map(column).collect();
             let text = format!("update whatsapp_accounts set {} where id = $1", columns.join(", "));
             let values = [account.id.into()].into_iter().chain(account.values());
             tx.execute_raw(sql::statement(&tx, &text, values)).await?;
@@ -324,6 +327,14 @@ impl Store {
         let changed = set_status(&tx, &self.listeners, id, &seen).await?;
         tx.commit().await?;
         Ok(changed)
+    }
+
+    /// Graph was asked again and said nothing new.
+    pub async fn mark_checked(&self, id: i64, now: i64) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        let text = "update whatsapp_accounts set checked_at = $2 where id = $1";
+        tx.execute_raw(sql::statement(&tx, text, [id.into(), now.into()])).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Meta asked, and the token was this account's.

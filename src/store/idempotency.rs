@@ -12,10 +12,20 @@ const ABANDONED: i64 = 180_000;
 /// One key of one caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slot {
-    /// Whose key it is: tenant and credential.
-    pub scope: String,
+    /// Whose key it is.
+    pub tenant: String,
+    /// By which credential.
+    pub actor: String,
     /// As the caller gave it.
     pub key: String,
+}
+
+const THIS: &str = "tenant_id = $1 and actor = $2 and key = $3";
+
+impl Slot {
+    fn values(&self) -> [Value; 3] {
+        [self.tenant.as_str().into(), self.actor.as_str().into(), self.key.as_str().into()]
+    }
 }
 
 /// What is to be said again.
@@ -45,14 +55,16 @@ impl Store {
     /// of the ring, the newest first: at least one.
     pub async fn claim_key(&self, slot: &Slot, digests: &[String], now: i64) -> Result<Claim, StoreError> {
         let tx = self.begin().await?;
-        let text = "insert into idempotency_keys (scope, key, digest, at) values ($1, $2, $3, $4) \
-                    on conflict (scope, key) do update set digest = $3, status = null, answer = null, at = $4 \
-                    where idempotency_keys.at < $5 or (idempotency_keys.status is null and idempotency_keys.at < $6) \
-                    returning scope";
-        let (scope, key) = (slot.scope.as_str(), slot.key.as_str());
-        let values: [Value; 6] = [
-            scope.into(),
-            key.into(),
+        let text = "insert into idempotency_keys (tenant_id, actor, key, digest, at) values ($1, $2, $3, $4, $5) \
+                    on conflict (tenant_id, actor, key) do update \
+                    set digest = $4, status = null, answer = null, at = $5 \
+                    where idempotency_keys.at < $6 or (idempotency_keys.status is null and idempotency_keys.at < $7) \
+                    returning id";
+        let [tenant, actor, key] = slot.values();
+        let values: [Value; 7] = [
+            tenant,
+            actor,
+            key,
             digests.first().cloned().unwrap_or_default().into(),
             now.into(),
             (now - DAY).into(),
@@ -62,8 +74,8 @@ impl Store {
             tx.commit().await?;
             return Ok(Claim::Fresh);
         }
-        let text = "select digest, status, answer from idempotency_keys where scope = $1 and key = $2";
-        let row = tx.query_one_raw(sql::statement(&tx, text, [scope.into(), key.into()])).await?;
+        let text = format!("select digest, status, answer from idempotency_keys where {THIS}");
+        let row = tx.query_one_raw(sql::statement(&tx, &text, slot.values())).await?;
         tx.commit().await?;
         // Let go of just now: whoever asks again finds it free.
         let Some(row) = row else { return Ok(Claim::UnderWay) };
@@ -87,23 +99,18 @@ impl Store {
     /// Forgets a key whose request came to nothing.
     pub async fn release_key(&self, slot: &Slot) -> Result<(), StoreError> {
         let tx = self.begin().await?;
-        let text = "delete from idempotency_keys where scope = $1 and key = $2 and status is null";
-        let values: [Value; 2] = [slot.scope.as_str().into(), slot.key.as_str().into()];
-        tx.execute_raw(sql::statement(&tx, text, values)).await?;
+        let text = format!("delete from idempotency_keys where {THIS} and status is null");
+        tx.execute_raw(sql::statement(&tx, &text, slot.values())).await?;
         Ok(tx.commit().await?)
     }
 }
 
 /// Remembers an answer in the transaction that does what it tells of: neither is there without the other.
 pub(super) async fn keep(tx: &DatabaseTransaction, slot: &Slot, kept: &Kept) -> Result<(), DbErr> {
-    let text = "update idempotency_keys set status = $3, answer = $4 where scope = $1 and key = $2 and status is null";
-    let values: [Value; 4] = [
-        slot.scope.as_str().into(),
-        slot.key.as_str().into(),
-        kept.status.into(),
-        kept.answer.as_str().into(),
-    ];
-    tx.execute_raw(sql::statement(tx, text, values)).await?;
+    let text =
+        format!("update idempotency_keys set status = $4, answer = $5 where {THIS} and status is null");
+    let values: [Value; 2] = [kept.status.into(), kept.answer.as_str().into()];
+    tx.execute_raw(sql::statement(tx, &text, slot.values().into_iter().chain(values))).await?;
     Ok(())
 }
 

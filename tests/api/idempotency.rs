@@ -119,7 +119,7 @@ async fn every_post_that_makes_something_honours_it() {
     // The API key that is shown once is not lying about in clear.
     let slot = |key: &str| {
         let id = key.trim_start_matches("sb_live_").split('_').next().unwrap();
-        Slot { scope: format!("a/key:{id}"), key: "/api/v1/api-keys".into() }
+        Slot { tenant: "a".into(), actor: format!("key:{id}"), key: "/api/v1/api-keys".into() }
     };
     let digest = "another";
     assert_eq!(api.parts.store.claim_key(&slot(&key), &[digest.to_owned()], 0).await.unwrap(), Claim::Taken);
@@ -129,7 +129,7 @@ async fn every_post_that_makes_something_honours_it() {
 async fn a_key_is_remembered_for_a_day_and_a_lost_request_for_minutes() {
     let api = Api::start().await;
     let (store, now) = (&api.parts.store, 1_000_000_000_000);
-    let slot = Slot { scope: "a/key:x".into(), key: "k".into() };
+    let slot = Slot { tenant: "a".into(), actor: "key:x".into(), key: "k".into() };
     let claim = async |digest: &str, at: i64| store.claim_key(&slot, &[digest.to_owned()], at).await.unwrap();
     assert_eq!(claim("d", now).await, Claim::Fresh);
     assert_eq!(claim("d", now + 179_000).await, Claim::UnderWay);

@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 use switchboard::auth::Role;
+use switchboard::ids::AccountId;
 use switchboard::runtime::Clock;
 use switchboard::sandbox::graph::{Call, Fault, Number, Rule, Subscription};
+use switchboard::store::audit::Audit;
 
 use super::harness::{Api, Options, integration};
 
@@ -151,6 +153,23 @@ async fn numbers_in_use_are_asked_about_every_six_hours() {
     hand.advance(6 * 3_600_000 + 1);
     assert_eq!(api.parts.onboarding.recheck_in_use(10).await.unwrap(), 1);
     assert_eq!(status().await, "active");
+
+    // The same once more is no change; that Meta asked for the token meanwhile is not forgotten.
+    let changes = async || {
+        let (_, log) = api.call("get", "/api/v1/audit?action=integration.check", &key, Value::Null).await;
+        log["data"].as_array().unwrap().len()
+    };
+    assert_eq!(changes().await, 2);
+    let AccountId(id) = made["id"].as_str().unwrap().parse().unwrap();
+    let read = api.parts.store.account(id).await.unwrap().unwrap();
+    api.parts.store.mark_verified(id, hand.now_ms()).await.unwrap();
+    let line = Audit { actor: "test", action: "integration.change", ..Audit::default() };
+    api.parts.store.save_account(&read, None, None, &line).await.unwrap();
+    hand.advance(6 * 3_600_000 + 1);
+    assert_eq!(api.parts.onboarding.recheck_in_use(10).await.unwrap(), 0);
+    let after = api.parts.store.account(id).await.unwrap().unwrap();
+    assert_eq!((changes().await, after.checked_at), (2, Some(hand.now_ms())));
+    assert_eq!(after.verified_at, Some(hand.now_ms() - 6 * 3_600_000 - 1));
 }
 
 #[actix_web::test]

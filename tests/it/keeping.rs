@@ -9,7 +9,7 @@ use switchboard::sandbox::webhook::{Change, Incoming, body};
 
 use crate::events_out::api;
 use crate::harness::process::run;
-use crate::harness::{Db, HELP, Onboard, SHOP, SOON, World, verify_token};
+use crate::harness::{ADMIN_KEY, Db, HELP, Onboard, SHOP, SOON, Service, World, verify_token};
 use crate::on_both_databases;
 
 const ANNA: &str = "15551230001";
@@ -53,18 +53,29 @@ on_both_databases! {
         let (_, made) = api(&service, "default", "POST", "/event-endpoints", endpoint).await;
         let rotate = format!("/event-endpoints/{}/rotate-secret", made["data"]["id"].as_str().unwrap());
         assert_eq!(api(&service, "default", "POST", &rotate, serde_json::Value::Null).await.0, 200);
+        let once = async |service: &Service| {
+            let http = switchboard::sandbox::http_client().unwrap();
+            let request = http.post(format!("{}/api/v1/api-keys", service.running.url())).bearer_auth(ADMIN_KEY);
+            let request = request.header("Idempotency-Key", "once").json(&serde_json::json!({"name": "CRM"}));
+            request.send().await.unwrap().json::<serde_json::Value>().await.unwrap()["data"]["key"].clone()
+        };
+        let key = once(&service).await;
+        assert!(key.is_string());
         service.settle().await;
         service.running.stop().await;
 
         let service = world.start_with(&[("SWITCHBOARD_KEYS", both)]).await;
         let (well, said) = run(&world, &[("SWITCHBOARD_KEYS", both)], &["rotate-keys"]).await;
         assert!(well, "{said}");
-        // The chatbot's key, three secrets of the account, two of the endpoint.
-        assert!(said.contains("6 secrets are sealed by the newest key now, 1 verify tokens hashed"), "{said}");
+        // The chatbot's key, three secrets of the account, two of the endpoint, an answer.
+        assert!(said.contains("7 secrets are sealed by the newest key now, 1 verify tokens hashed"), "{said}");
         assert!(said.contains("1 stored events") && said.contains("nothing is sealed by an older key any more"), "{said}");
         let (well, said) = run(&world, &[("SWITCHBOARD_KEYS", both)], &["rotate-keys"]).await;
         assert!(well && said.contains("0 secrets are sealed") && said.contains("0 stored events"), "{said}");
         assert!(!said.contains("secret-") && !said.contains("token-of"), "{said}");
+        assert_eq!(once(&service).await, key, "the same answer, from under the newer key");
+        let sealed = world.db.texts("select answer from idempotency_keys where key = 'once'").await;
+        assert!(sealed[0].contains("k2"), "{sealed:?}");
         service.running.stop().await;
 
         let (well, said) = run(&world, &[], &["rotate-keys"]).await;

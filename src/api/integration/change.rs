@@ -176,7 +176,6 @@ async fn apply(caller: &Caller, parts: &Parts, before: Account, change: Integrat
             "It was changed by somebody else meanwhile: look again.",
         ));
     }
-    after.verified_at = current.verified_at;
     let target = AccountId(after.id).to_string();
     let line = caller.audit("integration.change", &target, now);
     if let Err(error) = parts.store.save_account(&after, None, claim.as_ref(), &line).await {
