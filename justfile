@@ -29,6 +29,10 @@ bench *names:
 faults *arguments:
     cargo test --release --test faults -- --full {{ arguments }}
 
+# the API's description against a server that runs; docs/API.md says what may be left over
+schemathesis *arguments:
+    .ci/schemathesis {{ arguments }}
+
 # what continuous integration runs
 ci:
     .ci/run

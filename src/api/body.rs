@@ -101,7 +101,13 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Field<T> {
         if value.is_null() {
             return Ok(Self::Null);
         }
-        Ok(serde_json::from_value(value).map_or_else(
+        if has_nul(&value) {
+            return Ok(Self::Wrong(None, "must not contain U+0000".to_owned()));
+        }
+        let read = serde_json::from_value(value.clone());
+        // To JSON 100.0 is a whole number.
+        let read = read.or_else(|error| serde_json::from_value(whole(&value).ok_or(error)?));
+        Ok(read.map_or_else(
             |error| {
                 let words = error.to_string();
                 if words.starts_with("unknown field") {
@@ -114,6 +120,22 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Field<T> {
             },
             Self::Given,
         ))
+    }
+}
+
+/// A number without a fraction, as one that was never written with a point.
+fn whole(value: &Value) -> Option<Value> {
+    let number = value.as_f64().filter(|n| n.fract() == 0.0 && n.abs() < 9_007_199_254_740_992.0)?;
+    Some((number as i64).into())
+}
+
+/// PostgreSQL takes no text with U+0000.
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        _ => false,
     }
 }
 

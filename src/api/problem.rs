@@ -276,7 +276,7 @@ impl ResponseError for ApiError {
 /// Middleware: every request has an id, the caller's own if it gave a sane one, and the answer says it.
 pub async fn identified(
     request: ServiceRequest,
-    next: Next<impl MessageBody>,
+    next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
     let sane = given.filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(|c| c.is_ascii_graphic()));
@@ -284,7 +284,16 @@ pub async fn identified(
         let logged = request.extensions().get::<RequestId>().map(ToString::to_string);
         logged.unwrap_or_else(|| uuid::Uuid::now_v7().to_string())
     });
-    let mut response = CURRENT.scope(id.clone(), next.call(request)).await?;
+    let mut response = CURRENT
+        .scope(id.clone(), async {
+            // PostgreSQL takes no text with U+0000.
+            if request.uri().path_and_query().is_some_and(|address| address.as_str().contains("%00")) {
+                let error = ApiError::new(Code::Unreadable, "The address must not contain U+0000.");
+                return Ok(request.into_response(error.error_response()).map_into_right_body());
+            }
+            Ok::<_, actix_web::Error>(next.call(request).await?.map_into_left_body())
+        })
+        .await?;
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }

@@ -105,6 +105,6 @@ pub async fn metrics(request: HttpRequest, parts: web::Data<Parts>) -> Answer {
     responses((status = 200, body = Object, description = "OpenAPI")))]
 pub async fn openapi() -> HttpResponse {
     static DOCUMENT: OnceLock<String> = OnceLock::new();
-    let text = DOCUMENT.get_or_init(|| super::document().to_json().unwrap_or_default());
+    let text = DOCUMENT.get_or_init(|| super::document().to_string());
     HttpResponse::Ok().content_type("application/json").body(text.as_str())
 }

@@ -73,6 +73,46 @@ async fn it_is_complete() {
     }
 }
 
+/// Limits that name what is not there would limit nothing.
+#[actix_web::test]
+async fn its_limits_are_those_of_something() {
+    let api = Api::start().await;
+    let (_, document) = api.call("get", "/openapi.json", "", Value::Null).await;
+    let limits: Value = serde_json::from_str(include_str!("../../src/api/limits.json")).unwrap();
+    let added = ["File"];
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    for schema in keys(&limits["schemas"]).into_iter().filter(|name| !added.contains(&name.as_str())) {
+        let described = &document["components"]["schemas"][&schema];
+        for field in keys(&limits["schemas"][&schema]["properties"]) {
+            let field = &described["properties"][&field];
+            let known = ["description", "type", "$ref"].iter().any(|word| !field[word].is_null());
+            assert!(known, "{schema} {field}");
+        }
+    }
+    let all = operations(&document);
+    let body = |here: &str| {
+        all.iter().any(|(method, path, o)| {
+            format!("{method} {path}") == here
+                && o["requestBody"]["content"]["application/json"]["schema"]["allOf"].is_array()
+        })
+    };
+    for here in keys(&limits["bodies"]) {
+        assert!(body(&here), "{here}");
+    }
+    let parameters: Vec<String> = all
+        .iter()
+        .flat_map(|(method, path, operation)| {
+            let all = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let name = |one: &Value| one["name"].as_str().unwrap().to_owned();
+            let named = move |one: Value| [name(&one), format!("{method} {path} {}", name(&one))];
+            all.into_iter().flat_map(named).collect::<Vec<_>>()
+        })
+        .collect();
+    for name in keys(&limits["parameters"]) {
+        assert!(parameters.contains(&name), "{name}");
+    }
+}
+
 /// Whoever copies an example gets something done, or is told what is missing; never that it is wrong.
 #[actix_web::test]
 async fn its_examples_are_taken() {

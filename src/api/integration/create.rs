@@ -88,7 +88,8 @@ pub(super) struct Draft {
 /// Brings a number to a chatbot: checked with Graph, active at once when it confirms, `pending` while it does not
 /// answer.
 #[utoipa::path(post, path = "/api/v1/whatsapp/integration", tag = "integrations", request_body = NewIntegration,
-    responses((status = 201, body = Success<IntegrationView>)))]
+    responses((status = 201, body = Success<IntegrationView>),
+        (status = 200, description = "Only checked: it was a dry run", body = Success<IntegrationView>)))]
 pub async fn create(caller: Manager, parts: web::Data<Parts>, body: Body) -> Answer {
     let new: NewIntegration = body.read()?;
     let mut fields = Fields::default();

@@ -27,7 +27,7 @@ pub struct Connecting {
 
 /// Where the session stands.
 #[derive(Serialize, ToSchema, Default)]
-pub struct Status {
+pub struct TenantStatus {
     connected: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<&'static str>,
@@ -112,19 +112,19 @@ pub(super) async fn ensure(caller: &Caller, parts: &Parts) -> Result<Session, Ap
 
 /// Whether the tenant's number is connected.
 #[utoipa::path(get, path = "/api/tenants/{tenant_id}/whatsapp/status", tag = "tenant session",
-    params(("tenant_id" = String, Path)), responses((status = 200, body = Status)))]
+    params(("tenant_id" = String, Path)), responses((status = 200, body = TenantStatus)))]
 pub async fn status(caller: Reader, parts: web::Data<Parts>, tenant: web::Path<String>) -> Answer {
     let caller = own(caller.0, &parts, &tenant).await?;
     let session = named(&caller, &parts).await?;
     let Some(session) = session else {
         let message = Some("WhatsApp not configured");
-        return Ok(HttpResponse::Ok().json(Status { message, ..Status::default() }));
+        return Ok(HttpResponse::Ok().json(TenantStatus { message, ..TenantStatus::default() }));
     };
     if may_pair(&caller) && session.qr.is_some() {
         qr::link(&parts, &session).await?; // prolongs it
     }
     let status = match State::parse(&session.state) {
-        State::Connected => Status {
+        State::Connected => TenantStatus {
             connected: true,
             status: Some("WORKING"),
             phone: session.phone,
@@ -132,11 +132,11 @@ pub async fn status(caller: Reader, parts: web::Data<Parts>, tenant: web::Path<S
             message: None,
         },
         _ if matches!(session.reason.as_str(), "engine_forgot" | "engine_unreachable" | "key_refused") => {
-            Status { message: Some("Session not found"), ..Status::default() }
+            TenantStatus { message: Some("Session not found"), ..TenantStatus::default() }
         }
         state => {
             let message = Some("Scan QR code to connect");
-            Status { status: Some(word(state)), message, ..Status::default() }
+            TenantStatus { status: Some(word(state)), message, ..TenantStatus::default() }
         }
     };
     Ok(HttpResponse::Ok().json(status))
