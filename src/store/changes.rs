@@ -86,6 +86,10 @@ struct Noted {
 
 impl Noted {
     fn add(&mut self, change: Change<'_>) {
+        // Once everything is to be looked at, more names add nothing.
+        if self.too_much {
+            return;
+        }
         match change {
             Change::Conversation(id) => drop(self.conversations.insert(id)),
             Change::Thread(id) => drop(self.threads.insert(id)),
@@ -107,10 +111,7 @@ impl Changes {
             return;
         }
         let mut noted = self.noted();
-        // Once everything is to be looked at, more names add nothing.
-        if !noted.too_much {
-            changes.for_each(|change| noted.add(change));
-        }
+        changes.for_each(|change| noted.add(change));
         drop(noted);
         self.0.there.notify_one();
     }
