@@ -3,6 +3,8 @@
 //! `dashboard/dist` is built with Node and committed, so that building the server needs none. The page carries a nonce
 //! of its own for the styles that its components make, since the policy allows no others; scripts are files only.
 
+mod components;
+
 use actix_web::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, VARY,
 };
@@ -40,8 +42,9 @@ const NONCE: &str = "{{nonce}}";
 #[folder = "dashboard/dist"]
 struct Files;
 
-/// Serves the page and its files.
+/// Serves the page and its files, and the components for other people's pages.
 pub fn configure(config: &mut web::ServiceConfig) {
+    components::configure(config);
     config.route("/", web::get().to(page)).route("/assets/{name}", web::get().to(asset));
     for name in PAGES {
         config.route(&format!("/{name}"), web::get().to(page));

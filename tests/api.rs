@@ -6,6 +6,8 @@ mod access;
 mod audit;
 #[path = "api/chatbots.rs"]
 mod chatbots;
+#[path = "api/components.rs"]
+mod components;
 #[path = "api/dead_letters.rs"]
 mod dead_letters;
 #[path = "api/document.rs"]

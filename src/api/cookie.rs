@@ -68,7 +68,8 @@ impl Cookie {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether only this machine is reached there.
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(ip)) => ip.is_loopback(),

@@ -88,7 +88,10 @@ fn described() -> utoipa::openapi::OpenApi {
     let words = "What `POST /api/v1/sign-in` sets. Over plain http on loopback it is called `switchboard`.";
     let cookie = ApiKeyValue::with_description("__Host-switchboard", words);
     let components = document.components.get_or_insert_default();
+    let words = "What `POST /api/v1/component-tokens` gives, for pages of the site it names alone.";
+    let component = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(words)).build();
     components.security_schemes.extend([
+        ("componentToken".to_owned(), SecurityScheme::Http(component).into()),
         ("apiKey".to_owned(), SecurityScheme::Http(scheme).into()),
         ("signIn".to_owned(), SecurityScheme::ApiKey(ApiKey::Cookie(cookie)).into()),
     ]);

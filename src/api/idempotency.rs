@@ -9,7 +9,7 @@ use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{HttpResponse, ResponseError, web};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use futures_util::StreamExt;
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -19,6 +19,7 @@ use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::Parts;
+use super::components::token::Embedded;
 use super::guard::Caller;
 use super::problem::{ApiError, Code};
 use crate::graph::media::LARGEST;
@@ -81,7 +82,7 @@ pub async fn once(
     let key = request.headers().get(KEY).filter(|_| request.method() == Method::POST).cloned();
     let Some(key) = key else { return Ok(next.call(request).await?.map_into_boxed_body()) };
     // A stranger is told so by the handler.
-    let Ok(caller) = Caller::of(request.request()).await else {
+    let Some(caller) = caller(request.request()).await else {
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
     let begun = begin(&mut request, &caller, &key).await;
@@ -108,6 +109,13 @@ pub async fn once(
         tracing::warn!(%error, "an answer could not be remembered under its Idempotency-Key");
     }
     Ok(ServiceResponse::new(request, head.set_body(body).map_into_boxed_body()))
+}
+
+async fn caller(request: &HttpRequest) -> Option<Caller> {
+    match Caller::of(request).await {
+        Ok(caller) => Some(caller),
+        Err(_) => Embedded::of(request).await.ok().map(|embedded| embedded.caller),
+    }
 }
 
 /// How the API's description tells of it.

@@ -8,6 +8,7 @@ mod audit;
 mod body;
 mod bulk;
 mod chatbots;
+pub mod components;
 mod contacts;
 mod conversations;
 mod dead_letters;
@@ -154,7 +155,8 @@ macro_rules! routes {
                     .app_data(web::PayloadConfig::new(body::MAX_BODY))
                     .app_data(web::QueryConfig::default().error_handler(problem::unreadable_query))
                     .wrap(from_fn(idempotency::once))
-                    .wrap(from_fn(problem::identified)),
+                    .wrap(from_fn(problem::identified))
+                    .wrap(from_fn(components::cors::for_sites)),
             );)*
             docs::configure(config);
             config.service(
@@ -263,6 +265,14 @@ routes! {
     "/api/v1/sessions/{name}/logout" { post sessions::logout }
     "/api/v1/sessions/{name}/messages" { post sessions::messages::send }
     "/api/v1/sessions/{name}/events" { get sessions::events::events }
+    "/api/v1/component-tokens" { post components::create }
+    "/api/v1/components/{site}/session" { get components::connect::session }
+    "/api/v1/components/{site}/session/connect" { post components::connect::connect }
+    "/api/v1/components/{site}/session/disconnect" { post components::connect::disconnect }
+    "/api/v1/components/{site}/session/pairing-code" { post components::connect::pairing_code }
+    "/api/v1/components/{site}/recipient" { get components::send::recipient }
+    "/api/v1/components/{site}/messages" { post components::send::write }
+    "/api/v1/components/{site}/messages/{id}" { get components::send::fate }
     "/api/v1/session-qr/{token}" { get sessions::qr::by_link }
     "/api/tenants/{tenant_id}/whatsapp/connect" { post sessions::tenant::connect }
     "/api/tenants/{tenant_id}/whatsapp/status" { get sessions::tenant::status }

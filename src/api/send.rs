@@ -16,7 +16,7 @@ use super::integration;
 use super::outgoing::{self, Outgoing, Written};
 use super::problem::{ApiError, Code};
 use crate::ids::{AccountId, ConversationId, DeliveryId, MessageId};
-use crate::message::Recipient;
+use crate::message::{Recipient, Sender};
 use crate::routing::Status;
 use crate::store::accounts::Account;
 use crate::store::conversations::{ConversationRef, recipient_of};
@@ -114,6 +114,25 @@ pub async fn send(
         parts.nudge(conversation).await;
     }
     Ok(HttpResponse::Accepted().json(queued))
+}
+
+/// Sends a message to one person through an account.
+pub(super) async fn to_person(
+    parts: &Parts,
+    place: &Place,
+    person: Sender,
+    written: Written,
+) -> Result<Success<QueuedEach>, ApiError> {
+    let now = parts.clock.now_ms();
+    let thread = parts.store.thread_of(place, &person, now).await?;
+    outgoing::window(parts, thread, &place.phone_number_id, &written).await?;
+    let recipient = recipient_of(&person).ok_or_else(|| ApiError::field("to", "is required"))?;
+    let letter = Letter { person, reply: reply("api", written, recipient) };
+    let queued = start(parts, place, vec![letter], now).await?;
+    for conversation in queued.data.conversations() {
+        parts.nudge(conversation).await;
+    }
+    Ok(queued)
 }
 
 /// Stores messages together with what their sender is told.

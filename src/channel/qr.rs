@@ -29,12 +29,12 @@ impl Picture {
     }
 
     /// Modules of a side, the white ones around it included.
-    fn side(&self) -> usize {
+    pub fn side(&self) -> usize {
         self.width + 2 * QUIET
     }
 
-    /// As a drawing, for any size.
-    pub fn svg(&self) -> String {
+    /// What is dark, as a path of SVG, a unit for each module.
+    pub fn path(&self) -> String {
         let side = self.side();
         let mut path = String::new();
         for y in 0..side {
@@ -47,6 +47,12 @@ impl Picture {
                 x += length.max(1);
             }
         }
+        path
+    }
+
+    /// As a drawing, for any size.
+    pub fn svg(&self) -> String {
+        let (side, path) = (self.side(), self.path());
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {side} {side}\" shape-rendering=\"crispEdges\">\
              <rect width=\"{side}\" height=\"{side}\" fill=\"#fff\"/><path d=\"{path}\" fill=\"#000\"/></svg>"

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Value};
 use uuid::Uuid;
 
+use super::changes::Change;
 use super::conversations::{self, ConversationRef};
 use super::idempotency::{self, Kept, Slot};
 use super::messages::Place;
@@ -83,6 +84,7 @@ impl Store {
             idempotency::keep(&tx, &slot, &kept).await?;
         }
         tx.commit().await?;
+        self.changes().note(started.iter().map(|(conversation, _)| Change::Conversation(conversation.id)));
         Ok(started)
     }
 }

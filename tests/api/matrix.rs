@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use switchboard::api::components;
 use switchboard::auth::Role;
 use switchboard::store::events::EventState;
 
@@ -13,13 +14,15 @@ use super::harness::{ADMIN, Api, Options, read};
 
 /// Who may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Need {
+pub enum Need {
     /// Everybody: who signs in has no key yet, and machines ask how it stands.
     Open,
     /// A tenant's caller of this role, or more.
     Role(Role),
     /// The platform alone; of this role, or more.
     Platform(Role),
+    /// A page of another site that holds a component's token, and nobody else.
+    Component,
 }
 
 const TABLE: &[(Need, &[&str])] = &[
@@ -81,6 +84,7 @@ const TABLE: &[(Need, &[&str])] = &[
     (
         Need::Role(Role::Agent),
         &[
+            "post /api/v1/component-tokens",
             "post /api/v1/whatsapp/send",
             "post /api/v1/media",
             "post /api/v1/conversations/{id}/messages",
@@ -158,6 +162,18 @@ const TABLE: &[(Need, &[&str])] = &[
             "post /api/v1/users/{id}/link",
         ],
     ),
+    (
+        Need::Component,
+        &[
+            "get /api/v1/components/{site}/session",
+            "post /api/v1/components/{site}/session/connect",
+            "post /api/v1/components/{site}/session/disconnect",
+            "post /api/v1/components/{site}/session/pairing-code",
+            "get /api/v1/components/{site}/recipient",
+            "post /api/v1/components/{site}/messages",
+            "get /api/v1/components/{site}/messages/{id}",
+        ],
+    ),
     (Need::Platform(Role::Viewer), &["get /api/v1/tenants"]),
     (Need::Platform(Role::Admin), &["post /api/v1/tenants", "patch /api/v1/tenants/{id}"]),
 ];
@@ -167,7 +183,8 @@ const WAMID: &str = "wamid.of-the-first-tenant";
 /// Stands in everything the first tenant has, and in nothing else.
 pub const MARK: &str = "canary7391";
 
-fn rows() -> Vec<(Need, &'static str, &'static str)> {
+/// Every route, and who may.
+pub fn rows() -> Vec<(Need, &'static str, &'static str)> {
     let split = |(need, routes): &(Need, &'static [&'static str])| {
         let need = *need;
         routes.iter().map(move |route| {
@@ -213,6 +230,7 @@ pub async fn furnish(api: &Api) -> BTreeMap<&'static str, String> {
     let code = api.until(&path, &owner, |session| session["qrUrl"].is_string()).await["qrUrl"].clone();
     let mut ids = BTreeMap::from([
         ("/api/v1/tenants", "a".to_owned()),
+        ("/api/v1/components", components::token::site(&api.parts.ring, "https://crm.example.com")),
         ("/api/v1/trace", WAMID.to_owned()),
         ("/api/v1/media", file["data"]["id"].as_str().unwrap().to_owned()),
         ("/api/v1/session-qr", code.as_str().unwrap().rsplit_once('/').unwrap().1.to_owned()),
@@ -312,6 +330,13 @@ async fn nobody_does_more_than_their_role() {
             }
             Need::Role(least) => (least, false),
             Need::Platform(least) => (least, true),
+            Need::Component => {
+                let keys = keys.iter().flat_map(|(_, tenants, platforms)| [tenants, platforms]);
+                for key in keys.map(String::as_str).chain(["", ADMIN]) {
+                    assert_eq!(call(&api, method, &address, key).await.0, 401, "{method} {path}");
+                }
+                continue;
+            }
         };
         assert_eq!(call(&api, method, &address, "").await.0, 401, "{method} {path} without a key");
         for (role, tenants, platforms) in &keys {

@@ -27,7 +27,7 @@ use crate::store::audit::Audit;
 use crate::store::sessions::{Session, session_of};
 
 /// How soon a page that polls should ask again, in milliseconds.
-const POLL: u64 = 3_000;
+pub(super) const POLL: u64 = 3_000;
 const DAY: i64 = 86_400_000;
 /// Days after which a linked device is usually asked to scan again, and when people are warned.
 const LIFE: i64 = 30;
@@ -91,6 +91,13 @@ pub struct QrView {
     expires_at: Option<Time>,
     /// Whether a new one is awaited: show this one greyed.
     expired: bool,
+}
+
+impl QrView {
+    /// Whether a new code is awaited.
+    pub(super) fn is_expired(&self) -> bool {
+        self.expired
+    }
 }
 
 /// What waits to be sent.
@@ -256,7 +263,7 @@ pub(super) async fn find(caller: &Caller, parts: &Parts, name: &str) -> Result<S
 
 /// The session that is meant where none is named: the one called `CLIENT_ID` if it is the caller's, else the tenant's
 /// default.
-async fn meant(caller: &Caller, parts: &Parts) -> Result<Option<Session>, ApiError> {
+pub(super) async fn meant(caller: &Caller, parts: &Parts) -> Result<Option<Session>, ApiError> {
     if let Some(name) = &parts.client_id
         && let Some(session) = parts.store.session_named(name).await?
         && session.tenant_id == caller.tenant.as_str()
@@ -266,7 +273,13 @@ async fn meant(caller: &Caller, parts: &Parts) -> Result<Option<Session>, ApiErr
     Ok(parts.store.default_session(caller.tenant.as_str()).await?)
 }
 
-fn line<'a>(caller: &'a Caller, parts: &Parts, action: &'a str, session: &'a Session) -> Audit<'a> {
+/// A line for the audit log.
+pub(super) fn line<'a>(
+    caller: &'a Caller,
+    parts: &Parts,
+    action: &'a str,
+    session: &'a Session,
+) -> Audit<'a> {
     caller.audit(action, &session.name, parts.clock.now_ms())
 }
 
@@ -363,7 +376,8 @@ async fn view(caller: &Caller, parts: &Parts, session: Session) -> Result<Sessio
     })
 }
 
-fn qr_view(session: &Session, now: i64) -> QrView {
+/// The code a session shows, without its content.
+pub(super) fn qr_view(session: &Session, now: i64) -> QrView {
     QrView {
         version: session.qr_version,
         generated_at: session.qr_at.map(Time),

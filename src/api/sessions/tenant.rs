@@ -85,7 +85,7 @@ pub async fn connect_short(caller: Manager, parts: web::Data<Parts>, tenant: web
 }
 
 /// The tenant's default session, running; made unless there is one.
-pub(super) async fn ensure(caller: &Caller, parts: &Parts) -> Result<Session, ApiError> {
+pub(in crate::api) async fn ensure(caller: &Caller, parts: &Parts) -> Result<Session, ApiError> {
     let session = match super::meant(caller, parts).await? {
         Some(session) => {
             let line = line(caller, parts, "session.start", &session);
