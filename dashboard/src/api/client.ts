@@ -57,7 +57,18 @@ interface Options<O> {
 
 let tenant: string | null = null;
 /** Whom a platform's person acts for; null: whoever they belong to. */
-export const actFor = (id: string | null) => { tenant = id; };
+export function actFor(id: string | null) {
+  if (tenant === id) return;
+  tenant = id;
+  acting.forEach((tell) => tell());
+}
+
+const acting = new Set<() => void>();
+/** Calls back when somebody else is acted for, until it is stopped. */
+export function whenActing(listener: () => void): () => void {
+  acting.add(listener);
+  return () => { acting.delete(listener); };
+}
 
 /** Asks the server; throws {@link Problem} or {@link NoAnswer}. */
 export function api<M extends Methods, P extends PathsOf<M>>(

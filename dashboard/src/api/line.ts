@@ -26,7 +26,8 @@ export function isUp() {
   change(false);
 }
 
-async function ask() {
+/** Asks whether the server can be reached. */
+export async function ask() {
   timer = undefined;
   try {
     await fetch('/health', { cache: 'no-store' });

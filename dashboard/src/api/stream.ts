@@ -3,6 +3,8 @@ import { raw } from './client';
 
 /** Longest pause before the line is tried again, in milliseconds. */
 const LONGEST = 15_000;
+/** The server says something every 15 seconds: a line that is silent for longer than this is dead. */
+const SILENCE = 40_000;
 
 export interface Event { name: string; data: string }
 
@@ -13,14 +15,15 @@ export function listen(url: string, onEvent: (event: Event) => void, onOpen: (op
     for (let pause = 1000; !stop.signal.aborted; pause = Math.min(pause * 2, LONGEST)) {
       try {
         const response = await raw('get', url, { signal: stop.signal });
-        onOpen(true);
+        if (!stop.signal.aborted) onOpen(true);
         pause = 1000;
         await read(response, onEvent);
       } catch {
         // Said by the line's state; here it only means another try.
       }
+      if (stop.signal.aborted) return;
       onOpen(false);
-      if (!stop.signal.aborted) await new Promise((resolve) => setTimeout(resolve, pause));
+      await new Promise((resolve) => setTimeout(resolve, pause));
     }
   })();
   return () => stop.abort();
@@ -31,7 +34,7 @@ async function read(response: Response, onEvent: (event: Event) => void) {
   if (!reader) return;
   let text = '';
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await inTime(reader);
     if (done) return;
     text += value.replaceAll('\r\n', '\n');
     for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
@@ -42,5 +45,19 @@ async function read(response: Response, onEvent: (event: Event) => void) {
       const data = of('data').join('\n');
       if (data !== '') onEvent({ name: of('event')[0] ?? 'message', data });
     }
+  }
+}
+
+/** The next piece, unless the line is dead. */
+async function inTime(reader: ReadableStreamDefaultReader<string>) {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const silence = new Promise<never>((_, reject) => { timer = setTimeout(() => reject(new Error('silence')), SILENCE); });
+  try {
+    return await Promise.race([reader.read(), silence]);
+  } catch (error) {
+    void reader.cancel().catch(() => {});
+    throw error;
+  } finally {
+    clearTimeout(timer);
   }
 }

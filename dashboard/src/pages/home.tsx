@@ -5,6 +5,7 @@ import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-quer
 import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import { api } from '../api/client';
+import { unlessLive } from '../api/live';
 import type { NumberHealth } from '../api/types';
 import { chooseTenant, chosenTenant, useMay, useMe } from '../app/session';
 import { useSpeech } from '../i18n';
@@ -76,7 +77,7 @@ export function Home() {
   const everybody = whose === 'all';
   const query = useQuery({
     queryKey: ['overview', whose],
-    refetchInterval: 10_000,
+    refetchInterval: unlessLive(10_000),
     placeholderData: keepPreviousData,
     queryFn: async ({ signal }) => (await api('get', '/api/v1/overview', { signal, everybody })).data,
   });

@@ -5,6 +5,7 @@ import { useInfiniteQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { useState } from 'react';
 import { api } from '../../api/client';
+import { unlessLive } from '../../api/live';
 import type { Delivery } from '../../api/types';
 import { TROUBLE } from '../../app/attention';
 import { useMay } from '../../app/session';
@@ -23,7 +24,7 @@ const PAGE = 200;
 function useFailures() {
   return useInfiniteQuery({
     queryKey: ['deliveries', 'trouble'],
-    refetchInterval: 5000,
+    refetchInterval: unlessLive(5000),
     initialPageParam: Object.fromEntries(TROUBLE.map((status) => [status, ''])) as Record<string, string | null>,
     queryFn: async ({ pageParam, signal }) => {
       const pages = await Promise.all(TROUBLE.map(async (status) => {

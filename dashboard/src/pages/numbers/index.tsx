@@ -3,6 +3,7 @@ import { Box, Button, Group, Text } from '@mantine/core';
 import { IconBrandWhatsapp, IconPhonePlus } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
+import { unlessLive } from '../../api/live';
 import type { Integration } from '../../api/types';
 import { useMay } from '../../app/session';
 import { useSpeech } from '../../i18n';
@@ -48,8 +49,8 @@ function Row({ number }: { number: Integration }) {
 export function Numbers() {
   const { t } = useSpeech();
   const may = useMay('admin');
-  const query = useQuery({ ...numbersQuery, refetchInterval: 10_000 });
-  const sessions = useQuery({ ...sessionsQuery, refetchInterval: 10_000 }).data ?? [];
+  const query = useQuery({ ...numbersQuery, refetchInterval: unlessLive(10_000) });
+  const sessions = useQuery({ ...sessionsQuery, refetchInterval: unlessLive(10_000) }).data ?? [];
   const connect = <Button component={Link} to="/numbers/new" leftSection={<IconPhonePlus size={17} />}>{t('numbers.connect')}</Button>;
   const link = <Button component={Link} to="/whatsapp-connect" variant="default" leftSection={<IconBrandWhatsapp size={17} />}>{t('numbers.link')}</Button>;
   return (

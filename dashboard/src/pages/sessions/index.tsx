@@ -6,6 +6,7 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { useState } from 'react';
 import { api } from '../../api/client';
+import { unlessLive } from '../../api/live';
 import { useMay } from '../../app/session';
 import { useSpeech } from '../../i18n';
 import { Ago, Page, Phone, State } from '../../ui/common';
@@ -189,7 +190,7 @@ export function WhatsappConnect() {
   const search = useSearch({ from: '/app/whatsapp-connect' });
   const navigate = useNavigate();
   const [adding, setAdding] = useState(false);
-  const query = useQuery({ ...sessionsQuery, refetchInterval: 5000 });
+  const query = useQuery({ ...sessionsQuery, refetchInterval: unlessLive(5000) });
   const open = (session: string) => void navigate({ to: '/whatsapp-connect', search: { session }, replace: true });
   return (
     <Page

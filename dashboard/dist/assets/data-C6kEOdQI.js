@@ -1,9 +1,0 @@
-import{n as e}from"./rolldown-runtime-WkwZ5CU-.js";import{$ as t,U as n,V as r,it as i,lr as a}from"./vendor-liuhg9Tg.js";import{C as o,S as s,T as c}from"./index-BeuooN-r.js";var l=e(a(),1),u=15e3;function d(e,t,n=()=>{}){let r=new AbortController;return(async()=>{for(let i=1e3;!r.signal.aborted;i=Math.min(i*2,u)){try{let a=await c(`get`,e,{signal:r.signal});n(!0),i=1e3,await f(a,t)}catch{}n(!1),r.signal.aborted||await new Promise(e=>setTimeout(e,i))}})(),()=>r.abort()}async function f(e,t){let n=e.body?.pipeThrough(new TextDecoderStream).getReader();if(!n)return;let r=``;for(;;){let{done:e,value:i}=await n.read();if(e)return;r+=i.replaceAll(`\r
-`,`
-`);for(let e=r.indexOf(`
-
-`);e>=0;e=r.indexOf(`
-
-`)){let n=r.slice(0,e).split(`
-`);r=r.slice(e+2);let i=e=>n.filter(t=>t.startsWith(`${e}:`)).map(t=>t.slice(e.length+1).trimStart()),a=i(`data`).join(`
-`);a!==``&&t({name:i(`event`)[0]??`message`,data:a})}}}var p=e=>e.startsWith(`ses_`),m=`/api/v1/sessions/{name}`,h=r({queryKey:[`sessions`],queryFn:async({signal:e})=>(await o(`get`,`/api/v1/sessions`,{query:{limit:200},signal:e})).data});function g(e){let t=i(),r=[`session`,e];return(0,l.useEffect)(()=>d(s(`${m}/events`,{name:e}),n=>{n.name===`session`&&t.setQueryData([`session`,e],JSON.parse(n.data))}),[t,e]),n({queryKey:r,refetchInterval:5e3,queryFn:async({signal:t})=>(await o(`get`,m,{params:{name:e},signal:t})).data})}function _(e,r,i){return n({queryKey:[`session`,e,`qr`,r],enabled:i,staleTime:1/0,placeholderData:t,queryFn:async({signal:t})=>(await o(`get`,`/api/v1/sessions/{name}/qr`,{params:{name:e},query:{format:`json`},signal:t})).data.qr??null})}export{g as a,_ as i,p as n,h as r,m as t};
