@@ -275,7 +275,8 @@ impl House {
     async fn look_around(&mut self) {
         let (_, document) = self.quietly("GET", "/openapi.json", Value::Null).await;
         for (path, item) in document["paths"].as_object().unwrap() {
-            if item["get"].is_object() {
+            // A line of events never ends by itself.
+            if item["get"].is_object() && !item["get"].to_string().contains("text/event-stream") {
                 self.call("GET", &path.replace("{id}", "shop"), Value::Null).await;
                 self.call("GET", &format!("{path}?chatbotId=shop"), Value::Null).await;
             }
