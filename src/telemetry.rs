@@ -1,6 +1,8 @@
 //! What the program says about itself: logs for people, numbers for Prometheus.
 //!
-//! Neither ever holds a body, a query string (it may carry a verify token), a name or a phone number.
+//! And, where a collector is named, traces. None of them ever holds a body, a query string (it may carry a verify token), a name or a phone number.
+
+pub mod traces;
 
 use std::{io::IsTerminal, sync::OnceLock};
 
@@ -12,7 +14,8 @@ use actix_web::{
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing::Span;
 use tracing_actix_web::{RequestId, RootSpanBuilder};
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use url::Url;
 
 /// What is logged unless `RUST_LOG` says otherwise: ourselves, and the libraries only when they complain.
 /// sqlx and sea-orm would write statements with their values.
@@ -33,26 +36,38 @@ pub enum TelemetryError {
     /// `RUST_LOG` is not a filter.
     #[error("RUST_LOG: expected a filter such as `info` or `warn,switchboard=debug`: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// What should be the collector's address is none.
+    #[error("OTEL_EXPORTER_OTLP_ENDPOINT: {0}")]
+    Collector(#[from] url::ParseError),
     /// Another part of the process already has the recorder.
     #[error("metrics: {0}")]
     Recorder(#[from] metrics_exporter_prometheus::BuildError),
 }
 
-/// Starts logging to standard error. `filter` is the value of `RUST_LOG`; a second call in one process keeps
-/// the first one's settings.
+/// Starts logging to standard error, and bringing traces to the collector at `traces`. `filter` is the value of `RUST_LOG`;
+/// a second call in one process keeps the first one's settings.
 ///
 /// # Errors
 /// [`TelemetryError::Filter`] for an unreadable filter.
-pub fn init(format: Format, filter: Option<&str>) -> Result<(), TelemetryError> {
+pub fn init(format: Format, filter: Option<&str>, traces: Option<&str>) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(filter.unwrap_or(DEFAULT_FILTER))?;
+    // Spans for the collector are none of the log's, whatever it is told to hold.
+    let filter = filter.add_directive(format!("{}=off", traces::TARGET).parse()?);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let registry = tracing_subscriber::registry().with(filter);
+    let collector = traces.map(str::parse::<Url>).transpose()?;
+    let traces = collector.map(|endpoint| {
+        let (layer, bringing) = traces::layer(&endpoint);
+        tokio::spawn(bringing);
+        layer
+    });
+    let registry = tracing_subscriber::registry().with(traces);
     // `Err` means that logging is on already, as when several tests start an app in one process.
     let _ = match format {
         Format::Text => {
-            registry.with(lines.with_target(false).with_ansi(std::io::stderr().is_terminal())).try_init()
+            let lines = lines.with_target(false).with_ansi(std::io::stderr().is_terminal());
+            registry.with(lines.with_filter(filter)).try_init()
         }
-        Format::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+        Format::Json => registry.with(lines.json().flatten_event(true).with_filter(filter)).try_init(),
     };
     Ok(())
 }
@@ -251,6 +266,6 @@ mod tests {
     #[test]
     async fn a_filter_is_read_or_refused() {
         assert!(EnvFilter::try_new(DEFAULT_FILTER).is_ok());
-        assert!(matches!(init(Format::Json, Some("switchboard=loud")), Err(TelemetryError::Filter(_))));
+        assert!(matches!(init(Format::Json, Some("switchboard=loud"), None), Err(TelemetryError::Filter(_))));
     }
 }

@@ -14,6 +14,8 @@ use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::alerts::Burst;
 use crate::graph::payload::{self, Change};
@@ -27,6 +29,7 @@ use crate::store::accept::Accept;
 use crate::store::events::Event;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metric;
+use crate::telemetry::traces::TARGET;
 use signer::{Unverified, Verified};
 
 /// Largest body, in bytes; Meta sends up to 3 MB.
@@ -198,6 +201,13 @@ fn forbidden() -> HttpResponse {
 }
 
 async fn receive(door: web::Data<Door>, request: HttpRequest, body: web::Payload) -> HttpResponse {
+    let span = tracing::info_span!(target: TARGET, "door", status = Empty);
+    let answer = take(door, request, body).instrument(span.clone()).await;
+    span.record("status", answer.status().as_u16());
+    answer
+}
+
+async fn take(door: web::Data<Door>, request: HttpRequest, body: web::Payload) -> HttpResponse {
     let header = request.headers().get(signature::HEADER);
     let signature = header.and_then(|value| Signature::parse(value.to_str().ok()?));
     if signature.is_none() && !(door.0.allow_unsigned && header.is_none()) {

@@ -53,7 +53,7 @@ const DEMO_PERSON: &str = "demo@example.com";
 
 impl Demo {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        telemetry::init(Format::Text, Some("warn"))?;
+        telemetry::init(Format::Text, Some("warn"), None)?;
         let graph = Arc::new(GraphStandIn::start()?);
         graph.approve("hello_world", "en_US", 0);
         graph.approve("order_ready", "en", 2);

@@ -25,10 +25,8 @@ impl Serve {
         let config = self.config;
         config.check(variables)?;
         let format = if config.is_production() { Format::Json } else { Format::Text };
-        telemetry::init(format, config.operations.rust_log.as_deref())?;
-        for name in config.unused() {
-            tracing::warn!("{name} is set, but this version does not use it yet");
-        }
+        let collector = config.operations.otel_exporter_otlp_endpoint.as_deref();
+        telemetry::init(format, config.operations.rust_log.as_deref(), collector)?;
         let address = (config.server.host, config.server.port);
         let listener = TcpListener::bind(address)
             .map_err(|e| format!("cannot listen on {}:{}: {e} (HOST, PORT)", address.0, address.1))?;

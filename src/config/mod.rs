@@ -276,15 +276,6 @@ impl Config {
         Ok(())
     }
 
-    /// Settings that are set and that nothing uses yet: whoever set them is to know.
-    pub fn unused(&self) -> Vec<&'static str> {
-        let operations = &self.operations;
-        [("OTEL_EXPORTER_OTLP_ENDPOINT", operations.otel_exporter_otlp_endpoint.is_some())]
-            .into_iter()
-            .filter_map(|(name, set)| set.then_some(name))
-            .collect()
-    }
-
     /// Whether the stricter rules hold.
     pub fn is_production(&self) -> bool {
         self.server.app_env == Environment::Production

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{Conversations, Waiting, waiting};
@@ -17,6 +18,7 @@ use crate::store::media::MediaRow;
 use crate::store::replies::{Enqueued, Reply};
 use crate::store::turns::{CloseTurn, OpenTurn, Opened, Turn, TurnEnd};
 use crate::telemetry::metric;
+use crate::telemetry::traces::TARGET;
 
 /// Waits before the retries of a question.
 const RETRIES: [Duration; 4] =
@@ -97,6 +99,18 @@ impl Conversations {
     }
 
     async fn answer_turn(
+        &self,
+        conversation: &ConversationRef,
+        account: &Account,
+        turn_id: Uuid,
+        members: Vec<Waiting>,
+    ) -> Result<(), StoreError> {
+        let (chatbot, messages) = (account.place.chatbot_id.as_str(), members.len() as u64);
+        let span = tracing::info_span!(target: TARGET, "turn", turn = %turn_id, chatbot, messages);
+        self.settle_turn(conversation, account, turn_id, members).instrument(span).await
+    }
+
+    async fn settle_turn(
         &self,
         conversation: &ConversationRef,
         account: &Account,

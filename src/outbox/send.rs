@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tracing::Instrument;
+use tracing::field::Empty;
 use uuid::Uuid;
 
 use super::pacing::{NUMBER, PAIR};
@@ -17,6 +19,7 @@ use crate::routing::{Account, Status};
 use crate::store::StoreError;
 use crate::store::attempts::{FinishAttempt, StartAttempt};
 use crate::telemetry::metric;
+use crate::telemetry::traces::TARGET;
 
 /// Waits before the safe retries, in seconds: 4^n.
 const RETRIES: [u64; 4] = [1, 4, 16, 64];
@@ -92,12 +95,21 @@ impl Outbox {
             Some(content) => messages::addressed(&to, content, &callback),
             None => messages::text(&to, &parcel.text, &callback),
         });
+        let span = tracing::info_span!(target: TARGET, "send", delivery = parcel.delivery_id, outcome = Empty, code = Empty);
         let result = match body {
-            Ok(body) => self.0.graph.send(&parcel.phone_number_id, &account.credentials, &body).await,
+            Ok(body) => {
+                let sending = self.0.graph.send(&parcel.phone_number_id, &account.credentials, &body);
+                sending.instrument(span.clone()).await
+            }
             Err(failure) => Err(failure),
         };
         self.0.pacing.sent(&pair, self.0.clock.now_ms());
         let ending = self.judge(result, parcel, &account, &pair).await;
+        span.record("outcome", ending.outcome);
+        if let Some(code) = ending.code {
+            span.record("code", code);
+        }
+        drop(span);
         metrics::counter!(metric::SENDS, "outcome" => ending.outcome,
             "code" => ending.code.map_or_else(String::new, |code| code.to_string()))
         .increment(1);

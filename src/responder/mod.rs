@@ -13,10 +13,13 @@ use std::time::Duration;
 use reqwest::{RequestBuilder, StatusCode};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use tracing::Instrument;
+use tracing::field::Empty;
 use url::Url;
 use uuid::Uuid;
 
 use crate::message::Entry;
+use crate::telemetry::traces::TARGET;
 use breaker::Breaker;
 pub use guard::{Forbidden, check_url, guarded_client};
 pub use seen::{Seen, SeenRequest, SeenResponse};
@@ -154,10 +157,17 @@ impl Responders {
 
     /// Asks once.
     pub async fn ask(&self, call: &Call<'_>, now_ms: i64) -> Result<Answer, Failure> {
-        match self.address(call.settings)? {
+        let span =
+            tracing::info_span!(target: TARGET, "responder", chatbot = call.chatbot_id, outcome = Empty);
+        let answer = match self.address(call.settings)? {
             None => echo(call),
-            Some(url) => self.guarded(call, &url, now_ms, self.exchange(call, &url)).await.and_then(spoken),
-        }
+            Some(url) => {
+                let asking = self.guarded(call, &url, now_ms, self.exchange(call, &url));
+                asking.instrument(span.clone()).await.and_then(spoken)
+            }
+        };
+        span.record("outcome", answer.as_ref().map_or_else(|failure| failure.reason, |_| "answered"));
+        answer
     }
 
     /// Asks once for a person who wants to see how it goes: whatever happened before, and without consequences.
