@@ -19,16 +19,19 @@ use crate::ids::MediaId;
 use crate::routing::{Account, Routing};
 use crate::runtime::Clock;
 use crate::secret::{self, Ring};
-use crate::store::media::{MediaFile, MediaJob};
+use crate::store::media::{Arrived, MediaJob};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metric;
 
-/// Files fetched at once; each may take 16 MB of memory.
+/// Files fetched at once; each has a piece in memory.
 const AT_ONCE: usize = 4;
 /// How often the database is searched for files that are due.
 const PATROL: Duration = Duration::from_secs(5);
-/// Whoever takes a file has it for so long, in milliseconds; after a crash somebody else takes it then.
-const TAKEN: i64 = 120_000;
+/// Whoever takes a file has it for so long, in milliseconds; after a crash somebody else takes it then. Longer than a
+/// transfer.
+const TAKEN: i64 = 330_000;
+/// Bytes of a file that are kept together.
+const PIECE: usize = 1 << 20;
 /// Waits between tries: 4^n seconds, at most this.
 const LONGEST_WAIT: Duration = Duration::from_secs(6 * 3_600);
 /// Meta's ID of a customer's file is good for seven days; of an upload for thirty, of which one is left unused.
@@ -119,7 +122,7 @@ impl Media {
 
     async fn fetch(&self, job: MediaJob) {
         let (outcome, done) = match self.get(&job).await {
-            Ok(file) => ("stored", self.0.store.media_stored(job.id, file).await),
+            Ok(file) => ("stored", self.0.store.media_stored(job.id, &file).await),
             Err(missed) => {
                 let now = self.0.clock.now_ms();
                 let expired = now - job.created_at > FETCHABLE;
@@ -143,22 +146,26 @@ impl Media {
         }
     }
 
-    async fn get(&self, job: &MediaJob) -> Result<MediaFile, Missed> {
+    async fn get(&self, job: &MediaJob) -> Result<Arrived, Missed> {
         let account = self.0.routing.account(&job.phone_number_id, job.whatsapp_account_id).await;
         let Ok(Some(account)) = account.map(|found| found.filter(|a| a.status.may_send())) else {
             return Err(Missed { reason: "account_not_active", again: true });
         };
         let credentials = &account.credentials;
         let info = self.0.graph.media_info(&job.phone_number_id, credentials, &job.graph_id).await?;
-        let content = self.0.graph.download(credentials, &info).await?;
-        let digest: [u8; 32] = Sha256::digest(&content).into();
+        let mut download = self.0.graph.download(credentials, &info).await?;
+        let mut pieces = Pieces::new(&self.0.store, job.id);
+        while let Some(bytes) = download.next().await? {
+            pieces.add(&bytes).await?;
+        }
+        let (digest, size) = pieces.end().await?;
         if let Some(told) = info.sha256.as_deref().or(job.sha256.as_deref())
             && !is_digest(told, &digest)
         {
             return Err(Missed { reason: "checksum", again: true });
         }
         let mime_type = info.mime_type.unwrap_or_else(|| job.mime_type.clone());
-        Ok(MediaFile { mime_type, filename: None, sha256: hex::encode(digest), content })
+        Ok(Arrived { mime_type, sha256: hex::encode(digest), size })
     }
 
     /// Meta's ID of a stored file, for messages of this account's number: uploaded unless it is there already.
@@ -174,11 +181,22 @@ impl Media {
         if let Some(known) = store.uploaded(id, number, now).await? {
             return Ok(known);
         }
-        let Some(file) = store.media_file(id).await? else { return Err(gone().into()) };
+        let row = store.media(None, id).await?.filter(|row| row.status == "stored");
+        let Some((file, size)) = row.and_then(|row| Some((row.clone(), row.size?))) else {
+            return Err(gone().into());
+        };
         let filename = file.filename.as_deref().unwrap_or("file");
         let graph = &self.0.graph;
-        let uploaded =
-            graph.upload(number, &account.credentials, &file.mime_type, filename, &file.content).await?;
+        let uploaded = graph
+            .upload(
+                number,
+                &account.credentials,
+                &file.mime_type,
+                filename,
+                size.unsigned_abs(),
+                store.pieces(id),
+            )
+            .await?;
         store.save_upload(id, number, &uploaded, now + UPLOADED).await?;
         Ok(uploaded)
     }
@@ -197,10 +215,67 @@ pub fn link_is_good(ring: &Ring, id: MediaId, expires: i64, signature: &str, now
     now < expires && right().iter().any(|hash| secret::equal(hash, signature))
 }
 
+/// The bytes of a file on their way into the database.
+pub struct Pieces<'a> {
+    store: &'a Store,
+    id: i64,
+    next: i64,
+    gathered: Vec<u8>,
+    digest: Sha256,
+    size: i64,
+}
+
+impl<'a> Pieces<'a> {
+    /// For this file, from its beginning.
+    pub fn new(store: &'a Store, id: i64) -> Self {
+        Self { store, id, next: 0, gathered: Vec::new(), digest: Sha256::new(), size: 0 }
+    }
+
+    /// More of them; what makes a piece is stored.
+    ///
+    /// # Errors
+    /// From the database.
+    pub async fn add(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.digest.update(bytes);
+        self.size += bytes.len() as i64;
+        for some in bytes.chunks(PIECE) {
+            self.gathered.extend_from_slice(some);
+            if self.gathered.len() >= PIECE {
+                self.store().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// That was all: its digest, and its size in bytes.
+    ///
+    /// # Errors
+    /// From the database.
+    pub async fn end(mut self) -> Result<([u8; 32], i64), StoreError> {
+        if !self.gathered.is_empty() || self.next == 0 {
+            self.store().await?;
+        }
+        Ok((self.digest.finalize().into(), self.size))
+    }
+
+    async fn store(&mut self) -> Result<(), StoreError> {
+        self.store.save_piece(self.id, self.next, std::mem::take(&mut self.gathered)).await?;
+        self.next += 1;
+        Ok(())
+    }
+}
+
 /// Why a file was not fetched this time.
 struct Missed {
     reason: &'static str,
     again: bool,
+}
+
+impl From<StoreError> for Missed {
+    fn from(error: StoreError) -> Self {
+        tracing::warn!(%error, "a file could not be stored");
+        Self { reason: "not_stored", again: true }
+    }
 }
 
 impl From<FetchFailure> for Missed {

@@ -13,6 +13,7 @@ drop table attempts;
 drop table deliveries;
 drop table dedupe_marks;
 drop table media_uploads;
+drop table media_pieces;
 drop table media;
 drop table turns;
 drop table pending_messages;

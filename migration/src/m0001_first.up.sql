@@ -324,7 +324,7 @@ create table media (
     phone_number_id varchar(64),
     message_id bigint,
     graph_id text,       -- Meta's, of what came with a message
-    status varchar(16) not null check (status in ('waiting', 'stored', 'failed')),
+    status varchar(16) not null check (status in ('waiting', 'arriving', 'stored', 'failed')), -- arriving: being uploaded
     reason text,
     attempts bigint not null default 0,
     next_at bigint not null, -- whoever fetches it moves this on, so that nobody else does
@@ -332,11 +332,19 @@ create table media (
     mime_type text not null,
     filename text,
     sha256 text,         -- as Meta told it; hex once stored
-    size bigint,
-    content :bytes
+    size bigint
 );
+create index media_uploaded on media (tenant_id) where message_id is null;
 create index media_waiting on media (next_at) where status = 'waiting';
 create index media_message on media (message_id);
+
+-- The bytes of a file, in pieces: no process has a whole one in memory.
+create table media_pieces (
+    media_id bigint not null references media (id) on delete cascade,
+    piece bigint not null,
+    content :bytes not null,
+    primary key (media_id, piece)
+);
 
 -- Under which ID Meta knows a file of ours, for messages of this number.
 create table media_uploads (

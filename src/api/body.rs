@@ -106,7 +106,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Field<T> {
         }
         let read = serde_json::from_value(value.clone());
         // To JSON 100.0 is a whole number.
-        let read = read.or_else(|error| serde_json::from_value(whole(&value).ok_or(error)?));
+        let read = read.or_else(|error| serde_json::from_value(whole(value)).map_err(|_| error));
         Ok(read.map_or_else(
             |error| {
                 let words = error.to_string();
@@ -123,10 +123,17 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Field<T> {
     }
 }
 
-/// A number without a fraction, as one that was never written with a point.
-fn whole(value: &Value) -> Option<Value> {
-    let number = value.as_f64().filter(|n| n.fract() == 0.0 && n.abs() < 9_007_199_254_740_992.0)?;
-    Some((number as i64).into())
+/// The same with every number that has no fraction written without a point.
+fn whole(value: Value) -> Value {
+    match value {
+        Value::Number(number) => match number.as_f64() {
+            Some(n) if n.fract() == 0.0 && n.abs() < 9_007_199_254_740_992.0 => (n as i64).into(),
+            _ => Value::Number(number),
+        },
+        Value::Array(items) => items.into_iter().map(whole).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, whole(value))).collect(),
+        other => other,
+    }
 }
 
 /// PostgreSQL takes no text with U+0000.

@@ -22,7 +22,6 @@ use super::Parts;
 use super::components::token::Embedded;
 use super::guard::Caller;
 use super::problem::{ApiError, Code};
-use crate::graph::media::LARGEST;
 use crate::graph::multipart;
 use crate::secret::{Place, Ring};
 use crate::store::idempotency::{Claim, Kept, Slot};
@@ -31,8 +30,8 @@ use crate::store::idempotency::{Claim, Kept, Slot};
 pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says that an answer is a remembered one.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
-/// Largest body that may carry a key: a file, and the form around it.
-const MAX_BODY: usize = LARGEST + (64 << 10);
+/// Largest body that may carry a key, since it is read whole: a file of 16 MB, and the form around it.
+const MAX_BODY: usize = (16 << 20) + (64 << 10);
 /// Largest answer that is remembered; ours are far smaller.
 const MAX_ANSWER: usize = 1 << 20;
 

@@ -75,6 +75,7 @@ codes! {
     KeyTaken 422 "idempotency_key_taken" "The Idempotency-Key belongs to another request";
     TooMany 429 "too_many_attempts" "Too many attempts";
     TooManyLines 429 "too_many_streams" "Too many live streams are open";
+    StorageFull 507 "storage_full" "There is no room for it";
     Internal 500 "internal" "Something went wrong on our side";
     MediaWaiting 503 "media_waiting" "The file is not here yet";
     EngineUnreachable 502 "engine_unreachable" "The session's engine does not answer";
@@ -132,6 +133,12 @@ impl ApiError {
     /// One value that is not as expected.
     pub fn field(field: &str, message: impl Into<String>) -> Self {
         Self::fields(vec![FieldError { field: field.to_owned(), message: message.into() }])
+    }
+
+    /// There is no room for what this field holds.
+    pub fn full(field: &str, detail: String) -> Self {
+        let fields = vec![FieldError { field: field.to_owned(), message: detail.clone() }];
+        Self { fields, ..Self::new(Code::StorageFull, detail) }
     }
 
     /// Not there, or another tenant's: the caller cannot tell.

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::ready;
+use futures_util::stream::once;
+use futures_util::{Stream, StreamExt};
 use reqwest::{Body, Method};
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -12,13 +15,13 @@ use uuid::Uuid;
 use super::client::{Credentials, GraphClient, SendFailure, bearer};
 use super::multipart::{self, Part};
 
-/// Largest file we keep, in bytes. Customers may send documents of 100 MB; those are left where they are.
-pub const LARGEST: usize = 16 << 20;
+/// Largest file that WhatsApp takes, in bytes: a document.
+pub const LARGEST: usize = 100 << 20;
 
 /// Where Meta's files live, beside the Graph API itself.
 const FILES: &str = "lookaside.fbsbx.com";
 /// How long a transfer may take.
-const TRANSFER: Duration = Duration::from_secs(90);
+pub const TRANSFER: Duration = Duration::from_secs(300);
 
 /// What Meta says of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +34,21 @@ pub struct MediaInfo {
     pub sha256: Option<String>,
     /// In bytes.
     pub size: Option<u64>,
+}
+
+/// A file that comes piece by piece, as the network has it.
+pub struct Download {
+    response: reqwest::Response,
+    left: usize,
+}
+
+impl Download {
+    /// The next bytes; none: that was all.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, FetchFailure> {
+        let Some(bytes) = self.response.chunk().await.map_err(SendFailure::from)? else { return Ok(None) };
+        self.left = self.left.checked_sub(bytes.len()).ok_or(FetchFailure::TooLarge)?;
+        Ok(Some(bytes))
+    }
 }
 
 /// Why a file was not fetched.
@@ -72,7 +90,7 @@ impl GraphClient {
         &self,
         credentials: &Credentials,
         info: &MediaInfo,
-    ) -> Result<Vec<u8>, FetchFailure> {
+    ) -> Result<Download, FetchFailure> {
         if !self.may_see_a_token(&info.url) {
             return Err(FetchFailure::ForeignHost);
         }
@@ -82,41 +100,43 @@ impl GraphClient {
         let authorization = bearer(credentials.token.expose_secret())?;
         let request =
             self.http.get(info.url.clone()).timeout(TRANSFER).header("Authorization", authorization);
-        let mut response = request.send().await.map_err(SendFailure::from)?;
+        let response = request.send().await.map_err(SendFailure::from)?;
         if !response.status().is_success() {
             return Err(SendFailure::lost(format!("the file is answered with {}", response.status())).into());
         }
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(SendFailure::from)? {
-            if bytes.len() + chunk.len() > LARGEST {
-                return Err(FetchFailure::TooLarge);
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes)
+        Ok(Download { response, left: LARGEST })
     }
 
-    /// Uploads a file for messages of this number; Meta keeps it for thirty days under the ID returned. Uploading twice
+    /// Uploads a file of `size` bytes for messages of this number; Meta keeps it for thirty days under the ID returned. Uploading twice
     /// does no harm, so no failure is ambiguous.
-    pub async fn upload(
+    pub async fn upload<E: std::error::Error + Send + Sync + 'static>(
         &self,
         phone_number_id: &str,
         credentials: &Credentials,
         mime_type: &str,
         filename: &str,
-        content: &[u8],
+        size: u64,
+        content: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
     ) -> Result<String, SendFailure> {
         let text = |name: &str, content| Part { name: name.to_owned(), content, ..Part::default() };
         let file = Part {
             filename: Some(filename.to_owned()),
             mime_type: Some(mime_type.to_owned()),
-            ..text("file", content)
+            ..text("file", b"")
         };
         let parts = [text("messaging_product", b"whatsapp"), text("type", mime_type.as_bytes()), file];
-        let (kind, body) = multipart::write(&Uuid::new_v4().simple().to_string(), &parts);
+        let boundary = Uuid::new_v4().simple().to_string();
+        let (kind, mut before) = multipart::write(&boundary, &parts);
+        // The file's bytes go where the last part is still empty.
+        let after = format!("\r\n--{boundary}--\r\n");
+        before.truncate(before.len() - after.len());
+        let length = (before.len() + after.len()) as u64 + size;
+        let whole = |bytes: Vec<u8>| once(ready(Ok(Bytes::from(bytes))));
+        let body = whole(before).chain(content).chain(whole(after.into_bytes()));
         let path = [phone_number_id, "media"];
         let request = self.authorized(Method::POST, &path, &[], credentials)?.timeout(TRANSFER);
-        let request = request.header("Content-Type", kind).body(Body::from(Bytes::from(body)));
+        let request = request.header("Content-Type", kind).header("Content-Length", length);
+        let request = request.body(Body::wrap_stream(body));
         let answer =
             Self::answer(request, credentials.token.expose_secret()).await.map_err(
                 |failure| match failure {
@@ -142,7 +162,6 @@ pub fn fits(kind: &str, mime_type: &str, size: usize) -> Result<(), String> {
         "video" => (&["video/mp4", "video/3gpp"], 16 * MB),
         "audio" => (&["audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg"], 16 * MB),
         "sticker" => (&["image/webp"], 500 << 10),
-        // Any type, up to 100 MB; our own limit is lower.
         _ => (&[], LARGEST),
     };
     let bare = mime_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -167,7 +186,7 @@ mod tests {
             ("audio", "audio/ogg; codecs=opus", 16 << 20),
             ("video", "VIDEO/MP4", 1),
             ("sticker", "image/webp", 500 << 10),
-            ("document", "application/x-anything", 16 << 20),
+            ("document", "application/x-anything", 100 << 20),
         ] {
             assert_eq!(fits(kind, mime_type, size), Ok(()), "{kind}");
         }
@@ -176,7 +195,8 @@ mod tests {
             ("image", "image/png", (5 << 20) + 1),
             ("sticker", "image/webp", (500 << 10) + 1),
             ("audio", "video/mp4", 1),
-            ("document", "application/pdf", (16 << 20) + 1),
+            ("video", "video/mp4", (16 << 20) + 1),
+            ("document", "application/pdf", (100 << 20) + 1),
         ] {
             assert!(fits(kind, mime_type, size).is_err(), "{kind}");
         }
@@ -189,23 +209,22 @@ mod tests {
         let at =
             |url: &str| MediaInfo { url: url.parse().unwrap(), mime_type: None, sha256: None, size: None };
         let own = client.root.join("/file").unwrap();
-        assert_eq!(client.download(&credentials(), &at(own.as_str())).await, Ok(b"bytes".to_vec()));
-        let moved = client.download(&credentials(), &at(own.as_str())).await;
-        assert!(matches!(moved, Err(FetchFailure::Graph(SendFailure::Ambiguous { .. }))), "{moved:?}");
+        let mut file = client.download(&credentials(), &at(own.as_str())).await.unwrap();
+        assert_eq!(file.next().await, Ok(Some(Bytes::from_static(b"bytes"))));
+        assert_eq!(file.next().await, Ok(None));
+        let refused = async |at| client.download(&credentials(), &at).await.err();
+        let moved = refused(at(own.as_str())).await;
+        assert!(matches!(moved, Some(FetchFailure::Graph(SendFailure::Ambiguous { .. }))), "{moved:?}");
         for foreign in [
             "https://lookaside.fbsbx.com.evil.example/x",
             "http://lookaside.fbsbx.com/x",
             "http://127.0.0.1:1/x",
         ] {
-            assert_eq!(
-                client.download(&credentials(), &at(foreign)).await,
-                Err(FetchFailure::ForeignHost),
-                "{foreign}"
-            );
+            assert_eq!(refused(at(foreign)).await, Some(FetchFailure::ForeignHost), "{foreign}");
         }
         assert!(client.may_see_a_token(&"https://lookaside.fbsbx.com/x?y".parse().unwrap()));
         let large = MediaInfo { size: Some(LARGEST as u64 + 1), ..at(own.as_str()) };
-        assert_eq!(client.download(&credentials(), &large).await, Err(FetchFailure::TooLarge));
+        assert_eq!(refused(large).await, Some(FetchFailure::TooLarge));
         assert!(server.join().unwrap()[0].to_lowercase().contains("authorization: bearer eaatoken"));
     }
 }

@@ -86,7 +86,7 @@ fn run(listener: TcpListener, configure: Configure, sockets: Sockets) -> io::Res
             let server = HttpServer::new(move || {
                 let configure = configure.clone();
                 App::new()
-                    .app_data(web::PayloadConfig::new(20 << 20))
+                    .app_data(web::PayloadConfig::new(101 << 20))
                     .configure(move |config| configure(config))
             })
             .workers(1)

@@ -1,5 +1,8 @@
 //! Files: what customers sent, fetched from Meta as a step of its own; and what callers uploaded, to be sent.
 
+use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::stream::try_unfold;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
 
 use super::contacts::inserted;
@@ -43,18 +46,19 @@ pub struct MediaJob {
     pub created_at: i64,
 }
 
-/// The bytes of a file, and what they are.
+/// What is known of a file once all of its bytes are here.
 #[derive(Debug, Clone)]
-pub struct MediaFile {
+pub struct Arrived {
     /// Its type.
     pub mime_type: String,
-    /// Its name, if it has one.
-    pub filename: Option<String>,
     /// SHA-256, hex.
     pub sha256: String,
-    /// The bytes.
-    pub content: Vec<u8>,
+    /// In bytes.
+    pub size: i64,
 }
+
+/// What one tenant's uploads may come to, in bytes: 2 GB.
+pub const QUOTA: i64 = 2 << 30;
 
 const ROW: &str = "id, message_id, status, reason, mime_type, filename, size, sha256, created_at";
 
@@ -110,13 +114,12 @@ impl Store {
     }
 
     /// It is fetched.
-    pub async fn media_stored(&self, id: i64, file: MediaFile) -> Result<(), StoreError> {
+    pub async fn media_stored(&self, id: i64, file: &Arrived) -> Result<(), StoreError> {
         let tx = self.begin().await?;
-        let text = "update media set status = 'stored', reason = null, mime_type = $2, sha256 = $3, size = $4, \
-                    content = $5 where id = $1 and status = 'waiting'";
-        let size = file.content.len() as i64;
-        let values: [Value; 5] =
-            [id.into(), file.mime_type.into(), file.sha256.into(), size.into(), file.content.into()];
+        let text = "update media set status = 'stored', reason = null, mime_type = $2, sha256 = $3, size = $4 \
+                    where id = $1 and status = 'waiting'";
+        let values: [Value; 4] =
+            [id.into(), file.mime_type.as_str().into(), file.sha256.as_str().into(), file.size.into()];
         tx.execute_raw(sql::statement(&tx, text, values)).await?;
         Ok(tx.commit().await?)
     }
@@ -132,24 +135,85 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Keeps a caller's file; its id.
-    pub async fn save_media(&self, tenant: &str, file: MediaFile, now: i64) -> Result<i64, StoreError> {
+    /// A caller's file whose bytes are arriving; its id.
+    pub async fn begin_upload(
+        &self,
+        tenant: &str,
+        mime_type: &str,
+        filename: Option<&str>,
+        now: i64,
+    ) -> Result<i64, StoreError> {
         let tx = self.begin().await?;
-        let text = "insert into media (tenant_id, status, next_at, created_at, mime_type, filename, sha256, size, content) \
-                    values ($1, 'stored', $2, $2, $3, $4, $5, $6, $7) returning id";
-        let size = file.content.len() as i64;
-        let values: [Value; 7] = [
-            tenant.into(),
-            now.into(),
-            file.mime_type.into(),
-            file.filename.into(),
-            file.sha256.into(),
-            size.into(),
-            file.content.into(),
-        ];
+        let text = "insert into media (tenant_id, status, next_at, created_at, mime_type, filename) \
+                    values ($1, 'arriving', $2, $2, $3, $4) returning id";
+        let values: [Value; 4] = [tenant.into(), now.into(), mime_type.into(), filename.into()];
         let id = inserted(&tx, text, values).await?;
         tx.commit().await?;
         Ok(id)
+    }
+
+    /// All of it is here. False, and nothing is kept, when the tenant's uploads would come to more than [`QUOTA`].
+    pub async fn finish_upload(&self, tenant: &str, id: i64, file: &Arrived) -> Result<bool, StoreError> {
+        let tx = self.begin().await?;
+        let text = "update media set status = 'stored', mime_type = $3, sha256 = $4, size = $5 where id = $2 \
+                    and $5 + (select cast(coalesce(sum(size), 0) as bigint) from media \
+                    where tenant_id = $1 and message_id is null and status = 'stored') <= $6";
+        let values: [Value; 6] = [
+            tenant.into(),
+            id.into(),
+            file.mime_type.as_str().into(),
+            file.sha256.as_str().into(),
+            file.size.into(),
+            QUOTA.into(),
+        ];
+        let kept = tx.execute_raw(sql::statement(&tx, text, values)).await?.rows_affected() == 1;
+        tx.commit().await?;
+        if !kept {
+            self.drop_upload(id).await?;
+        }
+        Ok(kept)
+    }
+
+    /// It did not arrive whole.
+    pub async fn drop_upload(&self, id: i64) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        let text = "delete from media where id = $1 and message_id is null";
+        tx.execute_raw(sql::statement(&tx, text, [id.into()])).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Uploads that began before `before` and never ended, because their caller or this process went away.
+    pub async fn drop_abandoned(&self, before: i64) -> Result<u64, StoreError> {
+        let tx = self.begin().await?;
+        let text = "delete from media where status = 'arriving' and created_at < $1";
+        let gone = tx.execute_raw(sql::statement(&tx, text, [before.into()])).await?.rows_affected();
+        tx.commit().await?;
+        Ok(gone)
+    }
+
+    /// Puts a piece of a file in its place; what a broken try before left there goes.
+    pub async fn save_piece(&self, id: i64, piece: i64, content: Vec<u8>) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        if piece == 0 {
+            let text = "delete from media_pieces where media_id = $1";
+            tx.execute_raw(sql::statement(&tx, text, [id.into()])).await?;
+        }
+        let text = "insert into media_pieces (media_id, piece, content) values ($1, $2, $3)";
+        let values: [Value; 3] = [id.into(), piece.into(), content.into()];
+        tx.execute_raw(sql::statement(&tx, text, values)).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The bytes of a file, piece after piece.
+    pub fn pieces(&self, id: i64) -> impl Stream<Item = Result<Bytes, StoreError>> + Send + use<> {
+        let store = self.clone();
+        try_unfold((store, 0_i64), move |(store, piece)| async move {
+            let text = "select content from media_pieces where media_id = $1 and piece = $2";
+            let found = sql::statement(store.read(), text, [id.into(), piece.into()]);
+            let Some(row) = store.read().query_one_raw(found).await? else { return Ok(None) };
+            let content: Vec<u8> = row.try_get("", "content")?;
+            Ok(Some((Bytes::from(content), (store, piece + 1))))
+        })
     }
 
     /// A file of a tenant; of anybody if none is named.
@@ -168,20 +232,6 @@ impl Store {
             format!("select {ROW} from media where message_id in ({}) order by id", sql::list(1, ids.len()));
         let values = ids.iter().map(|id| Value::from(*id));
         Ok(MediaRow::find_by_statement(sql::statement(self.read(), &text, values)).all(self.read()).await?)
-    }
-
-    /// A stored file with its bytes.
-    pub async fn media_file(&self, id: i64) -> Result<Option<MediaFile>, StoreError> {
-        let text =
-            "select mime_type, filename, sha256, content from media where id = $1 and status = 'stored'";
-        let row = self.read().query_one_raw(sql::statement(self.read(), text, [id.into()])).await?;
-        let Some(row) = row else { return Ok(None) };
-        Ok(Some(MediaFile {
-            mime_type: row.try_get("", "mime_type")?,
-            filename: row.try_get("", "filename")?,
-            sha256: row.try_get("", "sha256")?,
-            content: row.try_get("", "content")?,
-        }))
     }
 
     /// Meta's ID of a file for messages of this number, while it is good.

@@ -89,7 +89,7 @@ on_both_databases! {
         world.graph.wait_for_sent(1, SOON).await;
         becomes(&world, &service, &["stored - 4"]).await;
         let hidden = File { url: Some("http://127.0.0.1:9/secret".into()), ..good.clone() };
-        let large = File::new("video/mp4", vec![0; (16 << 20) + 1]);
+        let large = File::new("application/pdf", vec![0; (100 << 20) + 1]);
         for (caption, file) in [("2", hidden), ("3", large)] {
             service.deliver(SHOP, [document(&world.graph, file, caption)]).await;
             service.settle().await;
@@ -183,7 +183,8 @@ on_both_databases! {
             ("image/png", Vec::new(), 400),
             ("nonsense", b"x".to_vec(), 400),
             ("multipart/form-data; boundary=x", b"x".to_vec(), 400),
-            ("image/png", vec![0; (16 << 20) + 1], 413),
+            ("image/png", vec![0; (100 << 20) + 1], 413),
+            ("multipart/form-data; boundary=b", vec![0; (16 << 20) + 1], 413),
         ] {
             assert_eq!(post(kind, body).await.unwrap().status(), status, "{kind}");
         }
@@ -213,12 +214,35 @@ on_both_databases! {
         service.settle().await;
         let attempts = world.db.texts("select cast(attempts as text) || status from deliveries order by id").await;
         assert_eq!(attempts, ["2sent", "1sent", "1sent", "1sent"]);
+        // A document of 20 MB goes out, and comes in, piece by piece.
+        let long: Vec<u8> = (0..20_u32 << 20).map(|n| (n % 251) as u8).collect();
+        let answer = post("application/pdf", long.clone()).await.unwrap();
+        let id = answer.json::<Value>().await.unwrap()["data"]["id"].as_str().unwrap().to_owned();
+        let wrong = json!({"to": ANNA, "type": "video", "video": {"id": id}, "force": true});
+        assert_eq!(call(&service, "post", SEND, wrong).await.0, 400);
+        let right = json!({"to": ANNA, "type": "document", "document": {"id": id}, "force": true});
+        assert_eq!(call(&service, "post", SEND, right).await.0, 202);
+        let sent = world.graph.wait_for_sent(5, SOON).await;
+        let at_meta = sent[4].body["document"]["id"].as_str().unwrap();
+        assert!(world.graph.file(at_meta).unwrap().bytes == long, "not the same bytes");
+        let url = format!("{}/api/v1/media/{id}", service.running.url());
+        let back = client.get(&url).bearer_auth(ADMIN_KEY).send().await.unwrap();
+        assert_eq!(back.headers()["content-length"], (20 << 20).to_string().as_str());
+        assert!(back.bytes().await.unwrap() == long, "not the same bytes");
+        // Room ends somewhere, and nothing is left of what had none.
+        world.db.execute("update media set size = 2147483640 where filename = 'b.pdf'").await.unwrap();
+        let full = post("image/png", vec![1; 9]).await.unwrap();
+        assert_eq!(full.status(), 507);
+        assert_eq!(full.json::<Value>().await.unwrap()["errors"][0]["field"], "file");
+        world.db.execute("update media set size = 4 where filename = 'b.pdf'").await.unwrap();
+        let kept = world.db.texts("select status from media").await;
+        assert_eq!(kept, ["stored"; 3], "neither what was refused, nor what had no room");
         // Known for thirty days, also to the next process.
         service.running.stop().await;
         let service = world.start().await;
         assert_eq!(call(&service, "post", SEND, image(&ids[0])).await.0, 202);
-        world.graph.wait_for_sent(5, SOON).await;
-        assert_eq!(world.graph.file_count(), 2);
+        world.graph.wait_for_sent(6, SOON).await;
+        assert_eq!(world.graph.file_count(), 3);
         service.running.stop().await;
     }
 }
