@@ -64,11 +64,22 @@ pub struct Options {
     pub more: Option<Pages>,
     /// The sandbox's virtual phones; some of its own unless given.
     pub phones: Phones,
+    /// Where devices of our own find WhatsApp, and what they call themselves there.
+    #[cfg(feature = "native")]
+    pub native: switchboard_native::Settings,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { migrate: true, role: Role::All, clock: Clock::system(), more: None, phones: Phones::default() }
+        Self {
+            migrate: true,
+            role: Role::All,
+            clock: Clock::system(),
+            more: None,
+            phones: Phones::default(),
+            #[cfg(feature = "native")]
+            native: switchboard_native::Settings { name: "Switchboard".to_owned(), ..Default::default() },
+        }
     }
 }
 

@@ -25,8 +25,9 @@ pub(super) fn open(
     options: &Options,
 ) -> Result<Sessions, StartError> {
     let wanted = &config.sessions;
+    #[cfg(not(feature = "native"))]
     if wanted.session_engine == SessionEngine::Native {
-        return Err(StartError::Setting("SESSION_ENGINE: this program was built without `native`".into()));
+        return Err(StartError::Setting(format!("SESSION_ENGINE: {}", channel::NO_NATIVE)));
     }
     let root = url("WAHA_API_URL", &wanted.waha_api_url)?;
     let callback = wanted.waha_webhook_url.clone().unwrap_or_else(|| config.public_url());
@@ -34,6 +35,11 @@ pub(super) fn open(
     let engines = channel::Engines {
         waha: Waha::new(root, wanted.waha_api_key.clone(), callback, http),
         phones: (wanted.session_engine == SessionEngine::Sandbox).then(|| options.phones.clone()),
+        #[cfg(feature = "native")]
+        native: (wanted.session_engine == SessionEngine::Native).then(|| {
+            let keys = Arc::new(store.clone());
+            channel::native::Native::new(store.clone(), ring.clone(), keys, options.native.clone())
+        }),
     };
     Ok(Sessions::new(channel::Parts {
         store: store.clone(),

@@ -3,6 +3,8 @@
 //! A command is written first, then told to the engine at once, so that whoever gave it hears how it went. If the engine
 //! is away, the command stands, and the session's watcher goes on with it.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
 
 use super::engine::{Engine, EngineError};
@@ -47,6 +49,9 @@ pub struct Wish {
     /// How fast the business may write through it.
     pub pace: Pace,
 }
+
+/// How long a session that is deleted may take to tell its phone.
+const FAREWELL: Duration = Duration::from_secs(20);
 
 const START: Command = Command {
     wanted: "running",
@@ -99,7 +104,9 @@ impl Sessions {
                 .seal(secrecy::ExposeSecret::expose_secret(&key), &place(&made, "webhook_key"));
             store.set_session_key(id, &sealed).await?;
             self.bind(&made, wish.chatbot, line.now).await?;
-            engine.start(self.spec(&made, Some(&key))).await?;
+            if !engine.lives_here() {
+                engine.start(self.spec(&made, Some(&key))).await?;
+            }
             Ok::<_, CommandError>(())
         }
         .await;
@@ -179,7 +186,7 @@ impl Sessions {
     ) -> Result<Session, CommandError> {
         let engine = self.0.parts.engines.of(&session.engine).ok_or(CommandError::NoEngine)?;
         self.0.parts.store.command_session(session.id, &command, line).await?;
-        let done = work(engine).await;
+        let done = if engine.lives_here() { Ok(()) } else { work(engine).await };
         // The watcher finds the engine as it is by now, and writes that down.
         self.turned(session.id).await;
         self.changed(session.id).await;
@@ -196,16 +203,43 @@ impl Sessions {
     /// # Errors
     /// See [`CommandError`].
     pub async fn delete(&self, session: &Session, line: &Audit<'_>) -> Result<(), CommandError> {
-        if let Some(engine) = self.0.parts.engines.of(&session.engine)
-            && let Err(error) = engine.delete(&session.name).await
-        {
-            tracing::warn!(event = "session_left_at_engine", session = session.id, %error);
+        if let Some(engine) = self.0.parts.engines.of(&session.engine) {
+            if engine.lives_here() {
+                self.logged_out_by_its_watcher(session, line).await?;
+            } else if let Err(error) = engine.delete(&session.name).await {
+                tracing::warn!(event = "session_left_at_engine", session = session.id, %error);
+            }
         }
         self.0.parts.store.delete_session(session, line).await?;
         self.0.parts.routing.changed(&session.key()).await;
         self.turned(session.id).await;
         self.changed(session.id).await;
         tracing::info!(event = "session_deleted", session = session.id, tenant = session.tenant_id);
+        Ok(())
+    }
+
+    /// Logs a session out that lives inside an instance, perhaps another one, and waits for it a while.
+    async fn logged_out_by_its_watcher(
+        &self,
+        session: &Session,
+        line: &Audit<'_>,
+    ) -> Result<(), CommandError> {
+        if !session.paired {
+            return Ok(());
+        }
+        self.logout(session, &Audit { action: "session.logout", ..line.clone() }).await?;
+        let end = tokio::time::Instant::now() + FAREWELL;
+        while self.load(session.id).await?.reason == "logging_out" {
+            if tokio::time::Instant::now() > end {
+                tracing::warn!(
+                    event = "session_left_at_engine",
+                    session = session.id,
+                    "its phone still lists it"
+                );
+                break;
+            }
+            tokio::time::sleep(FAREWELL / 200).await;
+        }
         Ok(())
     }
 

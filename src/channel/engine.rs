@@ -1,9 +1,11 @@
-//! What runs sessions: one face for a WAHA server and for the sandbox's phones.
+//! What runs sessions: one face for a WAHA server, for the sandbox's phones, and for devices of our own.
 
 use std::time::Duration;
 
 use secrecy::SecretString;
 
+#[cfg(feature = "native")]
+use super::native::Native;
 use super::phones::Phones;
 use super::waha::Waha;
 
@@ -29,6 +31,10 @@ pub enum Seen {
     Pairing,
     /// Connected.
     Working(Me),
+    /// The connection was lost, and the engine is bringing it back, however long that takes.
+    Reconnecting(String),
+    /// The phone has unlinked it.
+    Unlinked,
     /// The engine gave up.
     Failed,
     /// A word that is new to us.
@@ -98,6 +104,21 @@ pub enum Engine {
     Waha(Waha),
     /// Virtual phones in this process.
     Sandbox(Phones),
+    /// Linked devices in this process.
+    #[cfg(feature = "native")]
+    Native(Native),
+}
+
+impl Engine {
+    /// Whether it runs sessions inside this process. Such a session lives where its watcher does: nobody else starts,
+    /// stops or unlinks it, and a command is left to the watcher.
+    pub fn lives_here(&self) -> bool {
+        match self {
+            Self::Waha(_) | Self::Sandbox(_) => false,
+            #[cfg(feature = "native")]
+            Self::Native(_) => true,
+        }
+    }
 }
 
 macro_rules! either {
@@ -108,6 +129,8 @@ macro_rules! either {
                 match self {
                     Self::Waha(engine) => engine.$name($($arg),*).await,
                     Self::Sandbox(engine) => engine.$name($($arg),*).await,
+                    #[cfg(feature = "native")]
+                    Self::Native(engine) => engine.$name($($arg),*).await,
                 }
             })*
         }
@@ -143,6 +166,7 @@ either! {
     seen(name: &str, to: &str, wamid: &str) -> Result<(), EngineError>;
     /// Shows "typing…", or no longer.
     typing(name: &str, to: &str, on: bool) -> Result<(), EngineError>;
-    /// Sends a text; the message's id.
-    send_text(name: &str, to: &str, text: &str) -> Result<String, SendFailure>;
+    /// Sends a text; the message's id. `mark` is the same whenever this message is tried: an engine that may choose ids
+    /// takes it.
+    send_text(name: &str, to: &str, text: &str, mark: &str) -> Result<String, SendFailure>;
 }

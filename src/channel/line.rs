@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::Sessions;
@@ -140,7 +141,7 @@ impl Sessions {
             _ if known_at.is_some_and(|known_at| known_at != now_at) => {
                 Err(SendFailure::NotSent("the contact's address changed meanwhile".to_owned()))
             }
-            Some(to) => engine.send_text(name, to, &delivery.text).await,
+            Some(to) => engine.send_text(name, to, &delivery.text, &mark(session, delivery.id)).await,
             None if unwanted => Err(SendFailure::Refused("the contact wants no more messages".to_owned())),
             None => Err(SendFailure::Refused("this number has no WhatsApp".to_owned())),
         };
@@ -204,4 +205,11 @@ impl Sessions {
             }
         }
     }
+}
+
+/// The id a delivery's message has whenever it is tried, where the engine may choose: so that whoever gets it twice is
+/// shown it once. No other delivery's, even of another database.
+fn mark(session: &Session, delivery: i64) -> String {
+    let place = format!("{}/{}/{delivery}", session.created_at, session.id);
+    format!("3EB0{}", hex::encode_upper(&Sha256::digest(place)[..9]))
 }

@@ -5,9 +5,12 @@
 //! instance, that watches its engine ([`watch`]) and works its line off at a human pace ([`line`]).
 
 mod commands;
+pub mod ear;
 pub mod engine;
 pub mod keys;
 mod line;
+#[cfg(feature = "native")]
+pub mod native;
 pub mod pace;
 pub mod phones;
 pub mod qr;
@@ -32,11 +35,17 @@ use crate::runtime::Clock;
 use crate::secret::{self, Ring, SecretError};
 use crate::store::sessions::Session;
 use crate::store::{Store, StoreError};
+use ear::Heard;
 use engine::{Engine, Qr, Spec};
-use phones::{Heard, Phones};
+use phones::Phones;
 use waha::Waha;
 
 pub use commands::{CommandError, Wish};
+
+/// What to do about a program that was built without the engine that is wanted.
+#[cfg(not(feature = "native"))]
+pub const NO_NATIVE: &str = "this program was built without the engine `native`; build it with \
+    `cargo build --release --features native` after reading docs/SESSIONS.md, or set SESSION_ENGINE=waha";
 
 /// Hidden ids whose phone is remembered, and how long.
 const LIDS: u64 = 50_000;
@@ -52,12 +61,29 @@ pub struct Engines {
     pub waha: Waha,
     /// The sandbox's phones, where they are allowed.
     pub phones: Option<Phones>,
+    /// Devices of our own, where they are wanted.
+    #[cfg(feature = "native")]
+    pub native: Option<native::Native>,
 }
 
 impl Engines {
     /// What runs sessions unless they say otherwise.
     pub fn usual(&self) -> &'static str {
+        #[cfg(feature = "native")]
+        if self.native.is_some() {
+            return "native";
+        }
         if self.phones.is_some() { "sandbox" } else { "waha" }
+    }
+
+    /// This instance watches the session no longer: what runs of it in this process ends.
+    async fn release(&self, session: i64) {
+        #[cfg(feature = "native")]
+        if let Some(native) = &self.native {
+            native.release(session).await;
+        }
+        #[cfg(not(feature = "native"))]
+        let _ = session;
     }
 
     /// The engine of this name, if there is one.
@@ -65,6 +91,8 @@ impl Engines {
         match name {
             "waha" => Some(Engine::Waha(self.waha.clone())),
             "sandbox" => self.phones.clone().map(Engine::Sandbox),
+            #[cfg(feature = "native")]
+            "native" => self.native.clone().map(Engine::Native),
             _ => None,
         }
     }
@@ -105,14 +133,21 @@ impl Sessions {
 
     /// From now on, what sessions hear goes there; the first one counts.
     pub fn pour_into(&self, sink: Sink) {
-        if self.0.sink.set(sink).is_ok()
-            && let Some(phones) = &self.0.parts.engines.phones
-        {
-            let sessions = self.clone();
-            phones.tell(Arc::new(move |name, heard| {
-                let sessions = sessions.clone();
-                Box::pin(async move { sessions.hear(&name, heard).await })
-            }));
+        if self.0.sink.set(sink).is_err() {
+            return;
+        }
+        let sessions = self.clone();
+        let ear: ear::Ear = Arc::new(move |name, heard| {
+            let sessions = sessions.clone();
+            Box::pin(async move { sessions.hear(&name, heard).await })
+        });
+        let engines = &self.0.parts.engines;
+        #[cfg(feature = "native")]
+        if let Some(native) = &engines.native {
+            native.tell(ear.clone());
+        }
+        if let Some(phones) = &engines.phones {
+            phones.tell(ear);
         }
     }
 
@@ -128,17 +163,21 @@ impl Sessions {
     async fn hear(&self, name: &str, heard: Heard) -> Result<(), StoreError> {
         let Some(session) = self.0.parts.store.session_named(name).await? else { return Ok(()) };
         let (key, now) = (session.key(), self.0.parts.clock.now_ms());
-        let change = match heard {
+        let changes = match heard {
             Heard::Turned => {
                 self.turned(session.id).await;
                 return Ok(());
             }
             Heard::Text { id, from, name, text } => {
-                waha::inbound::text(&key, &id, &from, name.as_deref(), &text, now / 1_000)
+                vec![waha::inbound::text(&key, &id, &from, name.as_deref(), &text, now / 1_000)]
             }
-            Heard::Status { id, status } => waha::inbound::status(&key, &id, status),
+            Heard::Status { id, status } => vec![waha::inbound::status(&key, &id, status)],
+            Heard::Event(event) => {
+                let event = event.with_number(session.phone.clone());
+                event.changes(&key, event.phone())
+            }
         };
-        self.take(vec![change]).await
+        self.take(changes).await
     }
 
     /// The engine says that a session stands elsewhere now: its watcher is to look.

@@ -6,8 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
-
+use super::ear::{Ear, Heard};
 use super::engine::{EngineError, Me, Qr, Seen, SendFailure, Spec};
 use crate::secret;
 use crate::store::StoreError;
@@ -18,34 +17,6 @@ const FURTHER: Duration = Duration::from_secs(20);
 const CODES: u32 = 6;
 /// Messages remembered for each session.
 const KEEP: usize = 1_000;
-
-/// What an engine in this process has to tell.
-#[derive(Debug, Clone)]
-pub enum Heard {
-    /// Somebody wrote.
-    Text {
-        /// The message's id.
-        id: String,
-        /// Digits.
-        from: String,
-        /// The name on the profile.
-        name: Option<String>,
-        /// The words.
-        text: String,
-    },
-    /// One of our messages got on.
-    Status {
-        /// The message's id.
-        id: String,
-        /// `delivered` or `read`.
-        status: &'static str,
-    },
-    /// The session itself stands elsewhere now.
-    Turned,
-}
-
-/// Who is told, by the session's name; the message counts as taken when it says so.
-pub type Ear = Arc<dyn Fn(String, Heard) -> BoxFuture<'static, Result<(), StoreError>> + Send + Sync>;
 
 /// A message that arrived on a virtual phone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -363,7 +334,13 @@ impl Phones {
         self.line(name, |line| line.typing |= on).map(drop)
     }
 
-    pub(super) async fn send_text(&self, name: &str, to: &str, text: &str) -> Result<String, SendFailure> {
+    pub(super) async fn send_text(
+        &self,
+        name: &str,
+        to: &str,
+        text: &str,
+        _: &str,
+    ) -> Result<String, SendFailure> {
         let id = format!("3EB0{}", hex::encode_upper(secret::random::<9>()));
         let sent = self.line(name, |line| {
             if line.stage != Stage::Working || line.deaf {

@@ -235,7 +235,7 @@ pub fn decide(past: Past, seen: Result<Seen, EngineError>) -> Option<Decision> {
         }
         Seen::Odd(word) => Some(Decision { detail: Some(word), ..past.now(Failed, "needs_attention") }),
         _ if past.rests() => None,
-        Seen::Pairing if past.paired => {
+        Seen::Pairing | Seen::Unlinked if past.paired => {
             Some(Decision { paired: false, ..past.now(LoggedOut, "phone_logged_out") })
         }
         Seen::Pairing => Some(Decision { act: Act::ShowQr, ..past.now(Pairing, "scan_qr") }),
@@ -244,7 +244,11 @@ pub fn decide(past: Past, seen: Result<Seen, EngineError>) -> Option<Decision> {
         }
         Seen::Failed if past.state == Pairing => Some(past.now(Expired, "qr_expired")),
         Seen::Absent | Seen::Stopped => past.retry(Act::Start),
-        Seen::Failed => past.retry(Act::Restart),
+        Seen::Failed | Seen::Unlinked => past.retry(Act::Restart),
+        Seen::Reconnecting(words) => {
+            let now = past.now(Connecting, if past.paired { "reconnecting" } else { "starting" });
+            Some(Decision { detail: Some(words), ..now })
+        }
         Seen::Starting if past.state == Connecting && past.age > STUCK => past.retry(Act::Restart),
         Seen::Starting if past.state == Connecting => None,
         Seen::Starting => Some(past.now(Connecting, if past.paired { "reconnecting" } else { "starting" })),
@@ -288,6 +292,7 @@ mod tests {
         let lost = Some((LoggedOut, "phone_logged_out", false, Act::Nothing));
         assert_eq!(now(past(Connected, true), Seen::Pairing), lost);
         assert_eq!(now(past(Connecting, true), Seen::Pairing), lost);
+        assert_eq!(now(past(Connected, true), Seen::Unlinked), lost);
         assert_eq!(now(past(Connected, true), Seen::Absent).unwrap().1, "engine_forgot");
         assert_eq!(now(past(LoggedOut, false), Seen::Pairing), None);
     }
@@ -318,6 +323,18 @@ mod tests {
         );
         let cured = Past { state: State::Connected, age: GOOD, ..past };
         assert_eq!(decide(cured, Ok(Seen::Working(me()))).unwrap().reconnects, 0);
+    }
+
+    #[test]
+    fn an_engine_that_brings_a_connection_back_itself_is_left_alone() {
+        let lost = || Seen::Reconnecting("stream ended".into());
+        let hour = Past { age: 3_600_000, ..past(State::Connecting, true) };
+        for past in [past(State::Connected, true), hour] {
+            let decision = decide(past, Ok(lost())).unwrap();
+            assert_eq!((decision.state, decision.reason), (State::Connecting, "reconnecting"));
+            assert_eq!((decision.act, decision.reconnects), (Act::Nothing, 0));
+            assert_eq!(decision.detail.as_deref(), Some("stream ended"));
+        }
     }
 
     #[test]

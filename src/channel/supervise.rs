@@ -120,7 +120,10 @@ impl Sessions {
             let bell = Arc::new(Bell::default());
             watched.insert(id, bell.clone());
             let (sessions, life) = (self.clone(), life.clone());
-            life.tasks.clone().spawn(async move { sessions.keep_watching(&life, id, &bell).await });
+            life.tasks.clone().spawn(async move {
+                sessions.keep_watching(&life, id, &bell).await;
+                sessions.0.parts.engines.release(id).await;
+            });
         }
         for id in life.store.sessions_with_work(now).await? {
             if let Some(bell) = watched.get(&id) {

@@ -290,7 +290,13 @@ impl Waha {
         self.ask(Method::POST, &[path], Some(&body)).await.map(drop)
     }
 
-    pub(super) async fn send_text(&self, name: &str, to: &str, text: &str) -> Result<String, SendFailure> {
+    pub(super) async fn send_text(
+        &self,
+        name: &str,
+        to: &str,
+        text: &str,
+        _: &str,
+    ) -> Result<String, SendFailure> {
         let body = json!({ "session": name, "chatId": to, "text": text });
         match self.call(Method::POST, &["sendText"], &[], Some(&body), CALL).await {
             Ok(Outcome::Done(answer)) => sent_id(&answer)

@@ -47,6 +47,8 @@ impl Sessions {
         self.align(life, id).await?;
         let (mut look_at, mut look) = (Instant::now(), true);
         let (mut alive_at, mut silences) = (Instant::now() + ALIVE, 0);
+        // Which of people's commands the engine runs by.
+        let mut epoch = None;
         // When the line is to be looked at, whether or not anybody rings.
         let mut line_at = Instant::now();
         loop {
@@ -59,6 +61,12 @@ impl Sessions {
                 return Ok(());
             };
             look |= bell.take_look();
+            // A command to a session that lives here is the watcher's to do: it begins anew from what is stored.
+            let commanded = epoch.replace(session.epoch).is_some_and(|epoch| epoch != session.epoch);
+            if commanded && engine.lives_here() && session.wanted == "running" {
+                let _ = engine.stop(&session.name).await;
+                look = true;
+            }
             if look || Instant::now() >= look_at {
                 if session.wanted == "stopped" {
                     if self.finish(life, &session, &engine).await? {

@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(post("scan", json!({ "session": "none", "phone": "15550001111" })).await, 400);
         assert_eq!(post("scan", json!({ "session": "shop", "phone": "15550001111" })).await, 200);
         assert!(sessions().await[0]["code"].is_null());
-        engine.send_text("shop", "15551234567@c.us", "Hi").await.unwrap();
+        engine.send_text("shop", "15551234567@c.us", "Hi", "").await.unwrap();
         assert_eq!(sessions().await[0]["arrived"], json!([{ "to": "15551234567@c.us", "text": "Hi" }]));
         assert_eq!(
             post("write", json!({ "session": "shop", "phone": "15551234567", "text": " " })).await,

@@ -133,6 +133,8 @@ impl Api {
             engines: channel::Engines {
                 waha: Waha::new(nowhere, None, WEBHOOK.to_owned(), http_client().unwrap()),
                 phones: Some(phones.clone()),
+                #[cfg(feature = "native")]
+                native: None,
             },
         });
         sessions.supervise(store.clone(), tasks.clone(), stop.clone());

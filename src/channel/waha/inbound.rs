@@ -36,6 +36,11 @@ impl Event {
         })
     }
 
+    /// Of the session that has this number.
+    pub fn with_number(self, me: Option<String>) -> Self {
+        Self { me, ..self }
+    }
+
     /// The digits of the customer it is about, if they are there to be seen.
     pub fn phone(&self) -> Option<String> {
         self.alternative().or_else(|| digits_of(self.chat()?))

@@ -14,6 +14,9 @@ pub(super) async fn engine(config: &Config, in_use: bool) -> Finding {
     if config.sessions.session_engine == SessionEngine::Sandbox {
         return Doubt("SESSION_ENGINE=sandbox: virtual phones only; good for trying things out".into());
     }
+    if config.sessions.session_engine == SessionEngine::Native {
+        return native();
+    }
     let root = &config.sessions.waha_api_url;
     let client = match runtime::http_client(PATIENCE).build() {
         Ok(client) => client,
@@ -47,6 +50,16 @@ pub(super) async fn engine(config: &Config, in_use: bool) -> Finding {
         )),
         Err(_) => Good("not used: no session, and no WAHA in reach".into()),
     }
+}
+
+#[cfg(feature = "native")]
+fn native() -> Finding {
+    Doubt("native: devices in this process, by a young library; docs/SESSIONS.md names its risks".into())
+}
+
+#[cfg(not(feature = "native"))]
+fn native() -> Finding {
+    Bad(crate::channel::NO_NATIVE.into())
 }
 
 /// Each session by what is wrong with it; and how many there are.
@@ -106,5 +119,13 @@ mod tests {
             let found = find(url, key, in_use).await;
             assert!(found.0 == mark && found.1.contains(words), "{url} {key}: {found:?}");
         }
+    }
+
+    #[cfg(not(feature = "native"))]
+    #[tokio::test]
+    async fn an_engine_that_was_not_built_in_is_said_with_how_to_build_it() {
+        let variables = [("SESSION_ENGINE".to_owned(), "native".to_owned())].into();
+        let found = engine(&Config::load(&variables).unwrap(), false).await;
+        assert!(matches!(&found, Bad(words) if words.contains("--features native")));
     }
 }

@@ -99,3 +99,18 @@ on_both_databases! {
         service.running.stop().await;
     }
 }
+
+#[cfg(not(feature = "native"))]
+#[tokio::test]
+async fn an_engine_that_was_not_built_in_is_refused_with_how_to_build_it() {
+    use switchboard::app::{self, Options};
+    use switchboard::config::Config;
+
+    let world = World::new(Db::sqlite());
+    let mut variables = world.variables();
+    variables.insert("SESSION_ENGINE".into(), "native".into());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = Config::load(&variables).unwrap();
+    let error = app::start(&config, listener, Options::default()).await.err().unwrap().to_string();
+    assert!(error.starts_with("SESSION_ENGINE: ") && error.contains("--features native"), "{error}");
+}

@@ -3,6 +3,8 @@
 mod keys;
 mod life;
 mod line;
+#[cfg(feature = "native-stand-in")]
+mod native;
 mod waha;
 
 use serde_json::{Value, json};
