@@ -172,8 +172,8 @@ async fn from_database(parts: &Parts, inbox: &Inbox, empty: bool) -> Result<Vec<
     let forgotten = if empty { parts.clock.now_ms() - FORGOTTEN } else { i64::MIN };
     let events = parts.store.claim_events(BATCH as u64, forgotten).await?;
     let mut spill = inbox.spill();
-    if events.len() == BATCH {
-        // There is more.
+    if events.len() == BATCH || events.len() == 1 {
+        // There is more, or may be: one alone is all that is given where one of them is suspected.
         spill.active = true;
     } else if events.is_empty() && spill.ids.is_empty() {
         spill.active = false;

@@ -14,6 +14,9 @@ use super::StoreError;
 const ACQUIRE: Duration = Duration::from_millis(1500);
 /// Any single statement on PostgreSQL.
 const STATEMENT: Duration = Duration::from_secs(10);
+/// How long a transaction on PostgreSQL may stand still: longer than any of ours thinks, shorter than a lease. What a frozen
+/// process has locked is free then.
+const IDLE: Duration = Duration::from_secs(5);
 /// Statements kept prepared on each connection: every text there is, at its ten sizes.
 const STATEMENTS: usize = 512;
 /// The advisory lock under which PostgreSQL is migrated: "switchbd".
@@ -238,7 +241,10 @@ fn options(location: &Location) -> ConnectOptions {
         })
         .map_sqlx_postgres_opts(|o| {
             o.application_name("switchboard")
-                .options([("statement_timeout", STATEMENT.as_millis().to_string().as_str())])
+                .options([
+                    ("statement_timeout", STATEMENT.as_millis().to_string().as_str()),
+                    ("idle_in_transaction_session_timeout", IDLE.as_millis().to_string().as_str()),
+                ])
                 .statement_cache_capacity(STATEMENTS)
         });
     options

@@ -14,6 +14,8 @@ use super::{Store, StoreError, alerts, sql, telling};
 
 /// Attempts after which an event that keeps crashing its worker is quarantined.
 pub const MAX_ATTEMPTS: i64 = 5;
+/// Attempts after which it, or one that came with it, is taken to be what crashed them.
+const SUSPECT: i64 = 2;
 
 /// Where an event stands. An event without a state row is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,6 +204,9 @@ const EVENT: &str = "e.id, e.entry_id, e.field, e.phone_number_id, e.verified_by
 impl Store {
     /// Takes over up to `limit` open events that no living instance holds, oldest first, and none whose lane has an
     /// older open event in other hands. What is ours since before `forgotten` was lost on its way to memory.
+    ///
+    /// Where one of them was in the hands of [`SUSPECT`] workers that died, one is taken at a time: so that the one which
+    /// stops its workers is found, and set aside, alone.
     pub async fn claim_events(&self, limit: u64, forgotten: i64) -> Result<Vec<Event>, StoreError> {
         let tx = self.begin().await?;
         let skip = if self.is_shared() { "for update of s skip locked" } else { "" };
@@ -212,7 +217,10 @@ impl Store {
                      or (s.owner = $1 and s.at < $2))
                  and not exists (select 1 from event_states o where o.state = 'received' and o.lane = s.lane
                      and o.event_id < s.event_id and o.owner <> $1 and o.owner in (select id from instances))
-                 order by s.event_id limit {limit} {skip})
+                 order by s.event_id limit (select case when exists (select 1 from (
+                     select attempts from event_states where state = 'received'
+                     and (owner is null or owner not in (select id from instances)) order by event_id limit {limit}) p
+                     where p.attempts >= {SUSPECT}) then 1 else {limit} end) {skip})
              returning event_id, attempts"
         );
         let mut ids: Vec<i64> = Vec::new();

@@ -44,8 +44,13 @@ impl Store {
         let text = format!("update instances set expires_at = {clock} + {LEASE} where id = $1");
         let alive =
             tx.execute_raw(sql::statement(&tx, &text, [self.instance().into()])).await?.rows_affected() == 1;
-        let dead =
-            tx.execute_unprepared(&format!("delete from instances where expires_at < {clock}")).await?;
+        // One that froze in a transaction has its own row locked: it is buried when the server has ended that, and until
+        // then the living must not wait for it.
+        let free = if self.is_shared() { "for update skip locked" } else { "" };
+        let bury = format!(
+            "delete from instances where id in (select id from instances where expires_at < {clock} {free})"
+        );
+        let dead = tx.execute_unprepared(&bury).await?;
         tx.commit().await?;
         Ok(alive.then_some(dead.rows_affected()))
     }

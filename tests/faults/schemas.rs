@@ -7,6 +7,13 @@ use crate::harness::{Db, SOON, World};
 use crate::ledger::Ledger;
 use crate::{At, Held, Kind};
 
+/// What a later version did to the schema.
+pub const LATER: [&str; 3] = [
+    "insert into seaql_migrations (version, applied_at) values ('m9999_of_the_future', 0)",
+    "alter table messages add column of_the_future text",
+    "create table of_the_future (id bigint)",
+];
+
 fn location(db: &Db) -> Location {
     Location::parse(&db.url()).unwrap()
 }
@@ -55,11 +62,7 @@ pub async fn migration_fails(at: At) -> Held {
 pub async fn newer_schema(at: At) -> Held {
     let world = World::new(at.db().await);
     migrate_up(&location(&world.db)).await.unwrap();
-    for change in [
-        "insert into seaql_migrations (version, applied_at) values ('m9999_of_the_future', 0)",
-        "alter table messages add column of_the_future text",
-        "create table of_the_future (id bigint)",
-    ] {
+    for change in LATER {
         world.db.execute(change).await.unwrap();
     }
     let service = world.start().await;
