@@ -1,4 +1,4 @@
-//! The embedded database's file: its disk is full, somebody else holds its lock.
+//! Where the database lies: its disk is full, or somebody else holds its lock.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection, Executor, SqliteConnection};
 use switchboard::sandbox::webhook::text_body;
+use switchboard::secret;
 
+use crate::harness::postgres::Cluster;
 use crate::harness::process::Process;
 use crate::harness::{Db, Onboard, SHOP, SOON, World};
-use crate::ledger::{Ledger, REFUSED, person};
+use crate::ledger::{Ledger, REFUSED, at_rest, open, person};
 use crate::{At, Held};
 
 /// As in `outages`.
@@ -44,6 +46,80 @@ impl Drop for Disk {
     }
 }
 
+/// Something else takes all the room there is.
+fn fill(filler: &Path) {
+    let mut size = 16 << 20;
+    while size > 0 {
+        let mut file = std::fs::File::options().append(true).create(true).open(filler).unwrap();
+        match std::io::Write::write_all(&mut file, &vec![0; size]) {
+            Ok(()) => {}
+            Err(_) => size /= 2,
+        }
+    }
+}
+
+/// The server's disk: it refuses what needs room, or crashes over its log; whoever runs it makes room and starts it.
+pub async fn servers_disk_full(at: At) -> Held {
+    let rounds = if at.scale.full { 10 } else { 1 };
+    let Some(cluster) = Cluster::on_a_small_disk(160) else {
+        return Held { tried: "nothing: no right to mount".into(), figure: "not tried here".into() };
+    };
+    let filler = cluster.folder().join("filler");
+    let (world, mut process) = onboarded(Db::Postgres(cluster.database().await)).await;
+    let meta = [process.meta()];
+    let mut ledger = Ledger::new(10);
+    let (mut refused, mut slowest, mut crashes) = (0, Duration::ZERO, 0);
+    for _ in 0..rounds {
+        ledger.write_in_line(&meta, 5).await;
+        ledger.settled(&world, SOON).await;
+        fill(&filler);
+        let mut full = 0;
+        for n in 0..1_000 {
+            if full == 10 {
+                break;
+            }
+            // What cannot be packed, so that it needs its room.
+            let noise = hex::encode(secret::random::<100_000>());
+            let asked = Instant::now();
+            let body = text_body(SHOP, &person(REFUSED), &format!("{n} {noise}"));
+            let status = meta[0].send(body).await.unwrap().status;
+            assert!(
+                asked.elapsed() < IN_TIME && matches!(status, 200 | 503),
+                "{status} {:?}",
+                asked.elapsed()
+            );
+            full += usize::from(status == 503);
+            slowest = slowest.max(asked.elapsed());
+        }
+        assert_eq!(full, 10, "there was room all the time");
+        refused += full;
+        std::fs::remove_file(&filler).unwrap();
+        // It may have crashed, and may not have been able to come back by itself.
+        crashes += usize::from(cluster.try_to_start());
+    }
+    let back = Instant::now();
+    ledger.write_in_line(&meta, 5).await;
+    let back = back.elapsed();
+    // What was stored when there was room is answered now, at length.
+    let end = Instant::now() + SOON;
+    while !at_rest(&world.db).await {
+        assert!(Instant::now() < end, "still open: {:?}", open(&world.db).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let aside = world.db.texts("select state || ': ' || coalesce(reason, '') from event_states").await;
+    assert_eq!(aside, [""; 0], "a full disk is nobody's fault");
+    ledger.settled(&world, SOON).await;
+    process.kill();
+    Held {
+        tried: format!("{rounds} times full"),
+        figure: format!(
+            "{refused} × 503 after {:.2} s at most, {crashes} crashes, taken again after {:.2} s",
+            slowest.as_secs_f64(),
+            back.as_secs_f64()
+        ),
+    }
+}
+
 pub async fn disk_full(at: At) -> Held {
     let rounds = if at.scale.full { 20 } else { 2 };
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -58,15 +134,7 @@ pub async fn disk_full(at: At) -> Held {
     for _ in 0..rounds {
         ledger.write_in_line(&meta, 5).await;
         ledger.settled(&world, SOON).await;
-        // Something else takes all the room there is.
-        let mut size = 16 << 20;
-        while size > 0 {
-            let mut file = std::fs::File::options().append(true).create(true).open(&filler).unwrap();
-            match std::io::Write::write_all(&mut file, &vec![0; size]) {
-                Ok(()) => {}
-                Err(_) => size /= 2,
-            }
-        }
+        fill(&filler);
         let mut full = 0;
         // What the file has room for inside is used up first.
         for n in 0..3_000 {

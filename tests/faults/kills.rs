@@ -7,12 +7,14 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use serde_json::json;
 use switchboard::sandbox::graph::{Fault, GraphStandIn, Options, Rule};
+use switchboard::sandbox::http_client;
 use switchboard::sandbox::response_api::{Answer, ResponseApiStandIn};
 use switchboard::sandbox::webhook::{Change, Status, body};
 
 use crate::harness::process::Process;
-use crate::harness::{Onboard, SHOP, SOON, World};
+use crate::harness::{ADMIN_KEY, Onboard, SHOP, SOON, World};
 use crate::ledger::{self, Ledger};
 use crate::{At, Held};
 
@@ -21,7 +23,7 @@ const PEOPLE: usize = 30;
 const EACH: usize = 40;
 
 /// A world with a chatbot that answers each message by itself; its stand-ins remember everything.
-async fn world(at: At, messages: usize) -> World {
+pub async fn world(at: At, messages: usize) -> World {
     let keep = messages * 2 + 1_000;
     let world = World {
         graph: GraphStandIn::start_with(Options { keep, ..Options::default() }).unwrap(),
@@ -83,8 +85,8 @@ async fn under_load(at: At, instances: usize) -> Held {
 }
 
 /// What the living do after fifteen seconds.
-async fn bury_all_but(world: &World, living: &[Process]) {
-    let living: Vec<String> = living.iter().map(|p| format!("name not like '% {}'", p.id())).collect();
+pub async fn bury_all_but<'a>(world: &World, living: impl IntoIterator<Item = &'a Process>) {
+    let living: Vec<String> = living.into_iter().map(|p| format!("name not like '% {}'", p.id())).collect();
     world.db.execute(&format!("delete from instances where {}", living.join(" and "))).await.unwrap();
 }
 
@@ -105,7 +107,7 @@ pub async fn killed_after_a_send(at: At) -> Held {
         process.kill();
         process.start();
         process.ready().await;
-        bury_all_but(&world, std::slice::from_ref(&process)).await;
+        bury_all_but(&world, [&process]).await;
         // What comes after it does not wait for the doubt to be settled.
         ledger.write_in_line(&meta, 1).await;
         assert_eq!(ledger.settled(&world, Duration::from_secs(40)).await, 1, "shown as in doubt");
@@ -149,7 +151,7 @@ pub async fn frozen(at: At) -> Held {
     if at.scale.full {
         tokio::time::sleep(Duration::from_secs(90)).await;
     } else {
-        bury_all_but(&world, std::slice::from_ref(&b)).await;
+        bury_all_but(&world, [&b]).await;
     }
     ledger.write_in_line(&[b.meta()], 2 * OPEN).await;
     let doubtful = ledger.settled(&world, Duration::from_secs(40)).await;
@@ -173,7 +175,7 @@ pub async fn frozen(at: At) -> Held {
 /// A stop while a responder thinks, a body is half sent, and connections idle.
 pub async fn stopped_with_everything_open(at: At) -> Held {
     let world = world(at, 100).await;
-    let mut process = Process::new(&world);
+    let mut process = Process::new(&world).with("SESSION_ENGINE", "sandbox");
     process.start();
     process.ready().await;
     world.responder.next(None, (0..5).map(|_| Answer::Echo.after(Duration::from_secs(30))));
@@ -192,15 +194,38 @@ pub async fn stopped_with_everything_open(at: At) -> Held {
             line
         })
         .collect();
+    let lines = listening(&process, 3).await;
     let (took, well) = process.terminate();
     assert!(well && took < Duration::from_secs(15), "{took:?}, {well}");
     drop(open);
+    for line in lines {
+        // Ended in good order: whoever listened connects again, to the next process.
+        let rest = line.text().await;
+        assert!(rest.is_ok(), "a stream was cut off: {rest:?}");
+    }
     assert_eq!(world.db.texts("select name from instances").await, [""; 0], "what it owned is free");
     process.start();
     process.ready().await;
     assert_eq!(ledger.settled(&world, Duration::from_secs(30)).await, 0);
     Held {
-        tried: "5 calls, 20 connections open".into(),
+        tried: "5 calls, 20 connections, 3 streams".into(),
         figure: format!("ended after {:.1} s, all answered by the next", took.as_secs_f64()),
     }
+}
+
+/// Pages that follow a session: so many streams of events, each with its first one behind it.
+async fn listening(process: &Process, count: usize) -> Vec<reqwest::Response> {
+    let (http, url) = (http_client().unwrap(), format!("http://127.0.0.1:{}/api/v1/sessions", process.port));
+    let made =
+        http.post(&url).bearer_auth(ADMIN_KEY).json(&json!({ "name": "followed" })).send().await.unwrap();
+    assert_eq!(made.status().as_u16(), 201, "{:?}", made.text().await);
+    let mut lines = Vec::new();
+    for _ in 0..count {
+        let events = http.get(format!("{url}/followed/events")).bearer_auth(ADMIN_KEY);
+        let mut line = events.send().await.unwrap();
+        let first = line.chunk().await.unwrap().unwrap_or_default();
+        assert!(first.starts_with(b"event: session"), "{first:?}");
+        lines.push(line);
+    }
+    lines
 }

@@ -72,14 +72,15 @@ impl Ledger {
             let doubtful = doubtful(&world.db).await;
             if world.graph.sent_count() + doubtful.len() >= self.written {
                 let answers = answers(world);
-                let open = |n: &usize| !answers.contains_key(n) && !doubtful.contains(n);
-                if !(0..self.written).any(|n| open(&n)) && at_rest(&world.db).await {
+                let unanswered = |n: &usize| !answers.contains_key(n) && !doubtful.contains(n);
+                if !(0..self.written).any(|n| unanswered(&n)) && at_rest(&world.db).await {
                     break;
                 }
             }
             if Instant::now() > end {
-                let (sent, open) = (world.graph.sent_count(), world.db.texts(OPEN).await);
-                panic!("not in time: {sent} of {} sent, open: {open:?}", self.written);
+                let (sent, asked, open) =
+                    (world.graph.sent_count(), world.responder.count(), open(&world.db).await);
+                panic!("not in time: {sent} of {} sent, {asked} asked, open: {open:?}", self.written);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

@@ -17,6 +17,7 @@ mod outside;
 mod pressure;
 mod schedules;
 mod schemas;
+mod together;
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -108,12 +109,15 @@ drills! {
     kills::killed_after_a_send on Sqlite Postgres: "kill -9 after Graph took it, before that is noted"
     kills::frozen on Postgres: "one of two instances frozen beyond its lease"
     kills::stopped_with_everything_open on Postgres: "SIGTERM with calls and connections open"
+    together::three_at_once on Postgres: "three processes: one frozen, one killed, one renewed"
+    together::poison on Postgres: "an event that stops whoever touches it"
     outages::server_stops on Postgres: "the database server crashes and comes back"
     outages::server_crawls on Postgres: "the database answers two seconds late"
     outages::breaks_mid_commit on Postgres: "a connection is reset before and after a commit"
     outages::connections_taken on Postgres: "all connections taken"
     outages::news_lost on Postgres: "LISTEN connections ended"
     files::disk_full on Sqlite: "disk full"
+    files::servers_disk_full on Postgres: "the server's disk full"
     files::locked on Sqlite: "database locked by another process"
     schemas::two_starters on Sqlite Postgres: "two starters on an older schema"
     schemas::migration_fails on Sqlite Postgres: "a migration fails half-way"

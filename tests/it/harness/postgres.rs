@@ -79,7 +79,7 @@ fn server() -> Option<&'static Url> {
             eprintln!("skipped: PostgreSQL is not installed");
             return None;
         };
-        Some(Cluster::start(&binaries).expect("a PostgreSQL cluster of our own starts").url)
+        Some(Cluster::start(&binaries, None).expect("a PostgreSQL cluster of our own starts").url)
     });
     found.as_ref()
 }
@@ -113,7 +113,23 @@ pub struct Cluster {
 impl Cluster {
     /// One besides that of the other tests, to be stopped; `None` where there is no PostgreSQL.
     pub fn another() -> Option<Self> {
-        Some(Self::start(&binaries()?).expect("a PostgreSQL cluster of our own starts"))
+        Some(Self::start(&binaries()?, None).expect("a PostgreSQL cluster of our own starts"))
+    }
+
+    /// One more, on a disk of so many megabytes; `None` where one may not mount, or there is no PostgreSQL.
+    pub fn on_a_small_disk(megabytes: u32) -> Option<Self> {
+        Self::start(&binaries()?, Some(megabytes)).ok()
+    }
+
+    /// Where its data lies.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Starts it if it can, with what is left of it.
+    pub fn try_to_start(&self) -> bool {
+        let arguments = ["start", "-w", "-s", "-t", "5", "-l", "log", "-o", &self.settings];
+        self.run("pg_ctl", &arguments).unwrap()
     }
 
     /// Ends every process of it at once, as a crash does.
@@ -132,10 +148,17 @@ impl Cluster {
         database_on(&self.url).await
     }
 
-    fn start(binaries: &Path) -> io::Result<Self> {
+    fn start(binaries: &Path, disk: Option<u32>) -> io::Result<Self> {
         let folder = std::env::temp_dir().join(format!("switchboard-pg-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir(&folder)?;
         let guard = guard(&folder)?;
+        if let Some(megabytes) = disk {
+            let mut mount = Command::new("mount");
+            mount.args(["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "tmpfs"]).arg(&folder);
+            if !mount.output()?.status.success() {
+                return Err(io::ErrorKind::PermissionDenied.into());
+            }
+        }
         // PostgreSQL refuses to run as root.
         let user = if Uid::effective().is_root() {
             let find = |name| User::from_name(name).ok().flatten();
@@ -194,6 +217,7 @@ fn guard(folder: &Path) -> io::Result<Child> {
         for _ in 1 2 3 4 5; do
             server=$(head -n 1 "$1/data/postmaster.pid") && kill -QUIT "$server"
             sleep 0.3
+            ! mountpoint -q "$1" || umount -l "$1"
             rm -rf "$1"
         done
     "#;
