@@ -118,3 +118,15 @@ fn compose_starts_it_on_postgresql() {
     assert_eq!(config.sqlite_path(), None);
     assert!(read("compose.yaml").contains(&format!(":{}\"", config.server.port)));
 }
+
+#[test]
+fn the_container_has_no_shell_no_root_and_nothing_to_write_to_but_its_data() {
+    let image = read("Dockerfile");
+    let last = image.rsplit("\nFROM ").next().unwrap();
+    assert!(
+        last.starts_with("gcr.io/distroless/") && last.lines().next().unwrap().ends_with(":nonroot"),
+        "{last}"
+    );
+    assert!(!last.contains("USER root") && !last.contains("\nRUN "), "{last}");
+    assert!(read("compose.yaml").contains("\n    read_only: true\n"));
+}

@@ -1,6 +1,7 @@
 //! The real service on real sockets and real databases, with stand-ins for the world outside.
 
 mod alerts;
+mod attacks;
 mod contacts;
 mod copies;
 mod business_news;
