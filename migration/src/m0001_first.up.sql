@@ -170,9 +170,11 @@ create table contacts (
     marketing varchar(8) check (marketing in ('stop', 'resume')), -- the customer's last word on marketing messages
     marketing_at bigint,
     created_at bigint not null,
-    erased_at bigint -- its names are gone, and what was said; only counted since
+    erased_at bigint, -- its names are gone, and what was said; only counted since
+    erasing text -- JSON: what its last traces are known by, until they are gone
 );
 create index contacts_tenant on contacts (tenant_id, id);
+create index contacts_erasing on contacts (id) where erasing is not null;
 
 create table contact_aliases (
     tenant_id text not null,

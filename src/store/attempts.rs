@@ -176,9 +176,12 @@ impl Write for FinishAttempt {
             ]
         });
         let (rows, values) = sql::rows(tx, rows);
+        // Of whoever was erased meanwhile nothing is written down.
+        let erased = "exists (select 1 from deliveries d where d.id = v.column2 and d.recipient = 'null')";
         let text = format!(
-            "update attempts set finished_at = v.column10, outcome = v.column3, wamid = v.column4, code = v.column5, \
-             detail = v.column6 from {rows} where attempts.id = v.column1"
+            "update attempts set finished_at = v.column10, outcome = v.column3, code = v.column5, \
+             wamid = case when {erased} then null else v.column4 end, \
+             detail = case when {erased} then null else v.column6 end from {rows} where attempts.id = v.column1"
         );
         tx.execute_raw(sql::statement(tx, &text, values.clone())).await?;
         // A status that overtook this answer stands; it knows more. So does a later attempt.

@@ -113,10 +113,3 @@ pub(super) async fn keep(tx: &DatabaseTransaction, slot: &Slot, kept: &Kept) -> 
     tx.execute_raw(sql::statement(tx, &text, slot.values().into_iter().chain(values))).await?;
     Ok(())
 }
-
-/// Forgets what is older than a day.
-pub(super) async fn sweep(tx: &DatabaseTransaction, now: i64) -> Result<(), DbErr> {
-    let text = "delete from idempotency_keys where at < $1";
-    tx.execute_raw(sql::statement(tx, text, [(now - DAY).into()])).await?;
-    Ok(())
-}

@@ -4,7 +4,7 @@
 
 use sea_orm::ConnectionTrait;
 
-use super::{Store, StoreError, idempotency, sql};
+use super::{Store, StoreError, sql};
 
 /// How long an instance counts as alive after its last sign of life, in milliseconds.
 pub const LEASE: i64 = 15_000;
@@ -109,18 +109,6 @@ impl Store {
         let row = self.read().query_one_raw(sql::statement(self.read(), text, [])).await?;
         let Some(row) = row else { return Ok([None; 3]) };
         Ok([row.try_get("", "inbox")?, row.try_get("", "conversation")?, row.try_get("", "outbox")?])
-    }
-
-    /// Removes what nobody needs any more: early statuses after a day, dedupe marks after thirty.
-    pub async fn sweep(&self, now: i64) -> Result<(), StoreError> {
-        const DAY: i64 = 86_400_000;
-        let tx = self.begin().await?;
-        let text = "delete from early_statuses where stored_at < $1";
-        tx.execute_raw(sql::statement(&tx, text, [(now - DAY).into()])).await?;
-        let text = "delete from dedupe_marks where at < $1";
-        tx.execute_raw(sql::statement(&tx, text, [(now - 30 * DAY).into()])).await?;
-        idempotency::sweep(&tx, now).await?;
-        Ok(tx.commit().await?)
     }
 }
 

@@ -172,6 +172,10 @@ pub(super) async fn enqueue(
         outputs.iter_mut().for_each(|e| e.deliveries.sort_unstable());
     }
     let touched: Vec<i64> = group.iter().map(|o| o.conversation_id).collect();
-    conversations::touch(tx, touched, group[0].now).await?;
+    let there = conversations::touch(tx, touched, group[0].now).await?;
+    // An erasure drops turns itself; whoever else just meant to write finds nobody.
+    if group.iter().any(|o| o.turn_id.is_none() && !there.contains_key(&o.conversation_id)) {
+        return Err(DbErr::RecordNotFound("the conversation is gone".to_owned()));
+    }
     Ok(outputs)
 }

@@ -9,6 +9,9 @@ use uuid::Uuid;
 use super::contacts::MAKING;
 use super::{Store, StoreError, sql};
 
+/// Most rows removed in one transaction where they are found by their age alone.
+const AT_ONCE: u64 = 1_000;
+
 /// What one piece came to.
 #[derive(Debug, Clone, Copy)]
 pub struct Piece<I> {
@@ -173,14 +176,45 @@ impl Store {
 impl Store {
     /// What Meta told before `before`: whoever comes with a name of that time is not known by it any more.
     pub async fn expire_news(&self, before: i64) -> Result<u64, StoreError> {
-        let tx = self.begin().await?;
-        let mut gone = 0;
-        for table in ["contact_renames", "account_events"] {
-            let text = format!("delete from {table} where at < $1");
-            gone += tx.execute_raw(sql::statement(&tx, &text, [before.into()])).await?.rows_affected();
+        let renames = "tenant_id, scope, kind, previous, at";
+        Ok(self.forget("contact_renames", renames, "at", before).await?
+            + self.forget("account_events", "id", "at", before).await?)
+    }
+
+    /// What nobody needs any more, whatever the operator keeps: early statuses after a day, dedupe marks after thirty,
+    /// what requests were answered after a day.
+    pub async fn sweep(&self, now: i64) -> Result<u64, StoreError> {
+        const DAY: i64 = 86_400_000;
+        Ok(self.forget("early_statuses", "id", "stored_at", now - DAY).await?
+            + self.forget("dedupe_marks", "whatsapp_account_id, wamid", "at", now - 30 * DAY).await?
+            + self.forget("idempotency_keys", "scope, key", "at", now - DAY).await?)
+    }
+
+    /// Removes the rows of a table from before `before`, whose primary key is `key`.
+    async fn forget(&self, table: &str, key: &str, time: &str, before: i64) -> Result<u64, StoreError> {
+        let text = format!(
+            "delete from {table} where ({key}) in (select {key} from {table} where {time} < $1 limit {AT_ONCE})"
+        );
+        self.repeat(&text, [before.into()]).await
+    }
+
+    /// Repeats a statement, which changes no more than some rows at once, until none is left to change. Others write
+    /// in between.
+    pub(super) async fn repeat(
+        &self,
+        text: &str,
+        values: impl IntoIterator<Item = Value> + Clone,
+    ) -> Result<u64, StoreError> {
+        let mut all = 0;
+        loop {
+            let tx = self.begin().await?;
+            let done = tx.execute_raw(sql::statement(&tx, text, values.clone())).await?.rows_affected();
+            tx.commit().await?;
+            all += done;
+            if done == 0 {
+                return Ok(all);
+            }
         }
-        tx.commit().await?;
-        Ok(gone)
     }
 }
 

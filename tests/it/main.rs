@@ -12,6 +12,7 @@ mod crash;
 mod crowds;
 mod defects;
 mod door;
+mod erasure;
 mod events_out;
 mod failing_chatbots;
 mod forbidden;
