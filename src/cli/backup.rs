@@ -36,10 +36,21 @@ pub(super) struct Restore {
     /// Replace a database that is there; it is kept beside the new one.
     #[arg(long)]
     force: bool,
+    /// Go on with what was under way in the copy: only for one that was made after the service stopped for good, or
+    /// what was answered since is answered again.
+    #[arg(long)]
+    resume: bool,
 }
 
 /// What becomes of open work.
-pub(super) const WAITS: &str = "what was under way in the copy is put aside with the reason `restored`: see `switchboard dead-letters list`";
+pub(super) fn waits(resume: bool) -> &'static str {
+    match resume {
+        true => "it goes on with what was under way in the copy",
+        false => {
+            "what was under way in the copy is put aside with the reason `restored`: see `switchboard dead-letters list`"
+        }
+    }
+}
 
 impl Backup {
     pub(super) async fn run(self, variables: &Variables) -> Result<(), Failure> {
@@ -71,7 +82,7 @@ impl Restore {
         let location = location(&self.config)?;
         let Location::Sqlite(database) = &location else {
             let url = self.config.storage.database_url.expose_secret();
-            return postgres_tools::restore(url, &self.file, self.force).await;
+            return postgres_tools::restore(url, &self.file, self.force, self.resume).await;
         };
         // Held until the end: no service starts on half a database.
         let _single = location.claim()?;
@@ -84,7 +95,9 @@ impl Restore {
         copy(&self.file, &fresh).await.map_err(|error| format!("{}: {error}", self.file.display()))?;
         let now = Clock::system().now_ms();
         let mut connection = open(&fresh, false).await?;
-        put_aside(&mut connection, now).await?;
+        if !self.resume {
+            put_aside(&mut connection, now).await?;
+        }
         connection.close().await?;
         let aside = beside(database, &format!("before-{now}"));
         // The log belongs to its database: they go together, the log first, so that neither is ever read alone.
@@ -100,7 +113,7 @@ impl Restore {
             say(format!("the database that was there is {} now", aside.display()));
         }
         say(format!("{} is {} again; start the service", database.display(), self.file.display()));
-        say(WAITS);
+        say(waits(self.resume));
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use sqlx::{Connection, PgConnection, Row};
 use url::Url;
 
-use super::backup::{WAITS, private, watched};
+use super::backup::{private, waits, watched};
 use super::{Failure, say};
 use crate::runtime::Clock;
 use crate::store::restored;
@@ -40,9 +40,12 @@ pub(super) async fn dump(url: &str, file: &Path) -> Result<(), Failure> {
 }
 
 /// Reads `file` into the database; what is there is replaced only by wish.
-pub(super) async fn restore(url: &str, file: &Path, force: bool) -> Result<(), Failure> {
+pub(super) async fn restore(url: &str, file: &Path, force: bool, resume: bool) -> Result<(), Failure> {
     let (shown, password) = apart(url)?;
-    let put_aside = restored::put_aside(Clock::system().now_ms());
+    let mut put_aside = restored::put_aside(Clock::system().now_ms()).to_vec();
+    if resume {
+        put_aside.clear();
+    }
     if run("pg_restore", &["--version"], &password).await? {
         let [tables, alive] = tables_and_instances(url).await?;
         if alive > 0 {
@@ -66,12 +69,15 @@ pub(super) async fn restore(url: &str, file: &Path, force: bool) -> Result<(), F
         tx.commit().await?;
         connection.close().await?;
         say(format!("{} is {} again; start the service", place(&shown), file.display()));
-        say(WAITS);
+        say(waits(resume));
         return Ok(());
     }
     say("pg_restore is not installed here; where it is, run this with the service stopped:");
     let (shown, file) = (quoted(&shown), quoted(&file.display()));
     say(format!("pg_restore --clean --if-exists --no-owner --single-transaction --dbname={shown} {file}"));
+    if resume {
+        return Ok(());
+    }
     say("then this, before the service starts, or what went out since the copy was made goes out again:");
     let command = quoted(&put_aside.join("; "));
     say(format!("psql --set=ON_ERROR_STOP=1 --single-transaction --dbname={shown} --command={command}"));

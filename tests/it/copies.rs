@@ -155,12 +155,24 @@ async fn what_a_copy_had_under_way_is_not_done_again() {
             "update turns set status = 'asking'",
             "insert into pending_messages (message_id, conversation_id, at) select min(id), min(conversation_id), 0 from messages",
             "insert into event_states (event_id, state, at) select min(id), 'received', 0 from webhook_events",
+            "insert into event_states (event_id, state, at) select max(id), 'parked', 0 from webhook_events",
         ] {
             world.db.execute(statement).await.unwrap();
         }
-        for command in [&["backup", &copy][..], &["restore", &copy, "--force"]] {
+        let open = "select state from event_states union all select status from turns union all \
+                    select status from deliveries order by 1";
+        let before = world.db.texts(open).await;
+        let commands = [
+            &["backup", &copy][..],
+            &["restore", &copy, "--force", "--resume"],
+            &["restore", &copy, "--force"],
+        ];
+        for command in commands {
             let (well, said) = run(&world, &path, command).await;
             assert!(well, "{said}");
+            if command.contains(&"--resume") {
+                assert_eq!(world.db.texts(open).await, before, "by wish");
+            }
         }
         let (asked, sent) = (world.responder.count(), world.graph.sent_count());
         let service = world.start().await;
@@ -176,7 +188,7 @@ async fn what_a_copy_had_under_way_is_not_done_again() {
         }
         let noted = "select text from messages where note = 'restored' union all \
                      select reason from event_states where state = 'quarantined'";
-        assert_eq!(world.db.texts(noted).await, ["before", "restored"]);
+        assert_eq!(world.db.texts(noted).await, ["before", "restored", "restored"]);
         let retry = ["dead-letters", "retry", "--status", "unknown", "--accept-doubles"];
         let (well, said) = run(&world, &path, &retry).await;
         assert!(well && said.starts_with("2 of 2"), "{said}");
