@@ -21,11 +21,15 @@ impl Store {
         }
     }
 
-    /// Takes a new place among the living. The embedded database has one process only, so whoever was there is dead.
+    /// Takes a new place among the living. The embedded database has one process only, so whoever was there is dead;
+    /// and so is this process's own former life, of which the database may not have heard: nobody waits for its lease.
     /// The answer is the database in the name of this new life.
     pub async fn join(&self, name: &str) -> Result<Self, StoreError> {
         let tx = self.begin().await?;
-        if !self.is_shared() {
+        if self.is_shared() {
+            let text = "delete from instances where id = $1";
+            tx.execute_raw(sql::statement(&tx, text, [self.latest_life().into()])).await?;
+        } else {
             tx.execute_unprepared("delete from instances").await?;
         }
         let text = format!(

@@ -114,6 +114,15 @@ impl From<DbErr> for StoreError {
     }
 }
 
+/// Whether PostgreSQL broke it off because of what somebody else did at the same time: a deadlock, or an order that
+/// nobody could have made. Done again, it goes well.
+fn collided(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(e)) | DbErr::Query(RuntimeErr::SqlxError(e))) = error else {
+        return false;
+    };
+    e.as_database_error().and_then(|e| e.code()).is_some_and(|code| ["40P01", "40001"].contains(&&*code))
+}
+
 fn later(code: &str) -> bool {
     // PostgreSQL's codes are five letters or digits, SQLite's numbers are shorter.
     if code.len() == 5 {
@@ -194,7 +203,7 @@ impl Store {
     /// For what rests on owning something: [`StoreError::Fenced`] once the life of this handle is over.
     async fn begin_fenced(&self) -> Result<DatabaseTransaction, StoreError> {
         let tx = self.begin().await?;
-        let current = self.life.is_none_or(|life| life == self.instance.load(Ordering::Acquire));
+        let current = self.life.is_none_or(|life| life == self.latest_life());
         if current && (self.life.is_none() || writer::still_alive(&tx, self.instance()).await?) {
             Ok(tx)
         } else {
@@ -204,7 +213,12 @@ impl Store {
 
     /// This instance's place in `instances`; 0 before it joined.
     pub fn instance(&self) -> i64 {
-        self.life.unwrap_or_else(|| self.instance.load(Ordering::Acquire))
+        self.life.unwrap_or_else(|| self.latest_life())
+    }
+
+    /// The latest life of this process, over or not; 0 before its first.
+    fn latest_life(&self) -> i64 {
+        self.instance.load(Ordering::Acquire)
     }
 
     /// A new life of this process begins: the database in its name. Handles of earlier lives go on reading, and record

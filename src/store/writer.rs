@@ -4,16 +4,15 @@
 //! order the data falls; if more wait than a group holds, it is shared out among the accounts. Everyone is answered after the commit. If a group fails because of its data, each of its
 //! writes is tried alone, so that a bad one spoils nobody else's.
 
-use std::future::Future;
-use std::panic::AssertUnwindSafe;
+mod commit;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::Duration;
 
-use futures_util::FutureExt;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use self::commit::{again, in_time, transact};
 use super::accept::Accept;
 use super::attempts::{FinishAttempt, StartAttempt};
 use super::event_endpoints::Listeners;
@@ -32,8 +31,6 @@ const WAITING: usize = 4096;
 /// Most writes in a group, and its weight: about so many rows, or kilobytes.
 const TAKEN: usize = 512;
 const GROUP: usize = 1_024;
-/// A commit that takes longer is given up; whoever waited is told that the database is away.
-const COMMIT: Duration = Duration::from_secs(10);
 
 /// A [`Write`] that has its place in the writer's queue.
 pub trait Queued: Write {
@@ -164,28 +161,6 @@ fn gone() -> StoreError {
     StoreError::Unavailable("the writer has stopped".into())
 }
 
-/// Commits `work`, within its time. A panic in it is the data's fault: the writer itself must live on.
-async fn transact<T>(
-    db: &DatabaseConnection,
-    work: impl AsyncFnOnce(&DatabaseTransaction) -> Result<T, DbErr>,
-) -> Result<T, StoreError> {
-    in_time(async {
-        let tx = super::begin(db).await?;
-        let output = work(&tx).await?;
-        tx.commit().await?;
-        Ok(output)
-    })
-    .await
-}
-
-async fn in_time<T>(work: impl Future<Output = Result<T, DbErr>>) -> Result<T, StoreError> {
-    match tokio::time::timeout(COMMIT, AssertUnwindSafe(work).catch_unwind()).await {
-        Ok(Ok(result)) => Ok(result?),
-        Ok(Err(_)) => Err(StoreError::Query("writing it panicked".into())),
-        Err(_) => Err(StoreError::Unavailable("no commit in time".into())),
-    }
-}
-
 /// On PostgreSQL: this instance's row, locked against its removal until the commit. A stale instance finds none, so
 /// nothing it planned can still be written.
 pub(super) async fn still_alive(tx: &DatabaseTransaction, instance: i64) -> Result<bool, DbErr> {
@@ -249,7 +224,7 @@ macro_rules! kinds {
                 if count == 0 {
                     return;
                 }
-                let outcome = transact(db, async |tx| {
+                let outcome = again!(transact(db, async |tx| {
                     let alive = !fenced || still_alive(tx, instance).await?;
                     Ok(($(if self.$field.0.is_empty() {
                         Ok(Vec::new())
@@ -258,7 +233,7 @@ macro_rules! kinds {
                     } else {
                         Ok(apply(tx, (instance, listeners), &self.$field.0).await?)
                     },)*))
-                }).await;
+                }).await);
                 match outcome {
                     Ok(($($field,)*)) => {
                         $(told(listeners, &self.$field.0, &$field);)*
@@ -272,12 +247,12 @@ macro_rules! kinds {
                                 let _ = reply.send(Err(StoreError::clone(error)));
                                 continue;
                             }
-                            let alone = transact(db, async |tx| {
+                            let alone = again!(transact(db, async |tx| {
                                 if $kind::FENCED && !still_alive(tx, instance).await? {
                                     return Ok(None);
                                 }
                                 Ok(apply(tx, (instance, listeners), std::slice::from_ref(&write)).await?.pop())
-                            }).await;
+                            }).await);
                             if let Err(error @ StoreError::Unavailable(_)) = &alone {
                                 away = Some(error.clone());
                                 broken(&self.chains);
@@ -309,8 +284,7 @@ async fn at_once<W: Write>(
     if group.is_empty() {
         return (group, replies);
     }
-    let work = async { W::at_once(db, instance, &group).await.transpose() };
-    match in_time(work).await {
+    match again!(in_time(async { W::at_once(db, instance, &group).await.transpose() }).await) {
         Ok(None) | Err(StoreError::Query(_) | StoreError::Conflict) => return (group, replies),
         Ok(Some(outputs)) => answer(replies, Ok(outputs)),
         Err(error) => {

@@ -190,12 +190,45 @@ on_both_databases! {
         let first = store.join("first").await.unwrap();
         assert!(first.stations().write(plan.clone()).await.unwrap().is_none(), "there is no such delivery");
         let second = store.join("second").await.unwrap();
+        assert_eq!(second.instance_count().await.unwrap(), 1, "nobody waits for the lease of the first");
         assert!(matches!(first.stations().write(plan.clone()).await, Err(StoreError::Fenced)));
         assert!(matches!(first.interrupted_deliveries(1, 0).await, Err(StoreError::Fenced)));
         assert!(second.stations().write(plan).await.unwrap().is_none());
         assert_eq!(second.interrupted_deliveries(1, 0).await.unwrap(), 0);
         store.close().await;
     }
+}
+
+/// Two instances lock the same rows crosswise and PostgreSQL breaks one off: it is done again, and nobody is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadlock_is_nobodys_failure() {
+    use sea_orm::{ConnectionTrait, Database, TransactionTrait};
+    let Some(db) = Db::postgres().await else { return };
+    let world = World::new(db);
+    let service = world.start().await;
+    service.onboard(Onboard::default()).await;
+    service.text(SHOP, &person(1), "Hello").await;
+    world.graph.wait_for_sent(1, SOON).await;
+    service.settle().await;
+    world.db.execute("update deliveries set status = 'queued'").await.unwrap();
+    let database = Database::connect(world.db.url()).await.unwrap();
+    let other = database.begin().await.unwrap();
+    // The one that looks for the cycle first is the one that is broken off.
+    other.execute_unprepared("set local deadlock_timeout = '30s'").await.unwrap();
+    other.execute_unprepared("update deliveries set told = told where id = 1").await.unwrap();
+    let writer = service.running.store.stations().clone();
+    let start = StartAttempt { delivery_id: 1, account_id: 1, attempt_id: uuid::Uuid::now_v7(), now: 1 };
+    let writing = tokio::spawn(async move { writer.write_all([start]).await });
+    let waits =
+        "select query from pg_stat_activity where wait_event_type = 'Lock' and query like '%deliveries%'";
+    service.wait_until("the writer waits", async || !world.db.texts(waits).await.is_empty()).await;
+    other.execute_unprepared("select id from instances for update").await.unwrap();
+    other.commit().await.unwrap();
+    let outcomes = writing.await.unwrap();
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Some(_)))), "{outcomes:?}");
+    let deadlocks = "select deadlocks || '' from pg_stat_database where datname = current_database()";
+    service.wait_until("counted", async || world.db.texts(deadlocks).await == ["1"]).await;
+    service.running.stop().await;
 }
 
 /// The account was read, its chatbot was not yet: a change that comes just then must not be undone by what was read.
@@ -251,13 +284,16 @@ on_both_databases! {
         world.responder.wait_for(5, SOON).await;
         service.running.stop().await;
         let store = Store::open(&Location::parse(&world.db.url()).unwrap()).await.unwrap();
-        let (one, two) = (store.join("one").await.unwrap(), &store);
+        let one = store.join("one").await.unwrap();
         let (first, more) = one.claim_conversations(i64::MAX, 3).await.unwrap();
         assert_eq!((first.len(), more), (3, true));
-        if two.is_shared() {
-            let (second, more) = two.join("two").await.unwrap().claim_conversations(i64::MAX, 3).await.unwrap();
+        if store.is_shared() {
+            let another = Store::open(&Location::parse(&world.db.url()).unwrap()).await.unwrap();
+            let two = another.join("two").await.unwrap();
+            let (second, more) = two.claim_conversations(i64::MAX, 3).await.unwrap();
             assert_eq!((second.len(), more), (2, false));
             assert!(second.iter().all(|id| !first.contains(id)));
+            another.close().await;
         } else {
             let (rest, more) = one.claim_conversations(i64::MAX, 3).await.unwrap();
             assert_eq!((rest.len(), more), (5, false), "the rest, and all that is ours");
