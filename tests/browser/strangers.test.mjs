@@ -28,7 +28,7 @@ test('another client’s addresses are not there, and say so kindly', async () =
     '/whatsapp-connect/tenant_ecommerce/pace', `/trace?wamid=${encodeURIComponent(wamid)}`,
   ]) {
     await page.goto(server.url + path);
-    await page.getByText(/^(This is not here|There is no such number)$/).waitFor();
+    await page.getByRole('heading', { name: 'This is not here', level: 1 }).waitFor();
     assert.equal(await page.getByText(/Secretive|For the shop alone/).count(), 0, path);
     assert.equal(await page.getByRole('alert').count(), 0, `${path}: it is no failure`);
   }

@@ -21,11 +21,11 @@ export function Bones({ rows = 4, ...box }: { rows?: number } & BoxProps) {
 }
 
 /** Nothing there, and what to do about it. */
-export function Empty({ icon, title, text, action }: { icon?: ReactNode; title: string; text?: string; action?: ReactNode }) {
+export function Empty({ icon, title, text, action, order = 2 }: { icon?: ReactNode; title: string; text?: string; action?: ReactNode; order?: 1 | 2 }) {
   return (
     <Stack align="center" gap={6} py={48} px="md" ta="center" maw={460} mx="auto">
       {icon !== undefined && <Box c="dimmed" aria-hidden mb={4}>{icon}</Box>}
-      <Title order={2} size="h3">{title}</Title>
+      <Title order={order} size="h3">{title}</Title>
       {text !== undefined && <Text c="dimmed" size="sm">{text}</Text>}
       {action !== undefined && <Box mt="sm">{action}</Box>}
     </Stack>
@@ -35,7 +35,7 @@ export function Empty({ icon, title, text, action }: { icon?: ReactNode; title: 
 /** What is not there for this reader: gone, mistyped, or another client's; which of them is nobody's business. */
 export function Gone() {
   const { t } = useSpeech();
-  return <Empty icon={<IconMapQuestion size={40} stroke={1.2} />} title={t('gone.title')} text={t('gone.text')} action={<LinkButton to="/" variant="light">{t('missing.home')}</LinkButton>} />;
+  return <Empty order={1} icon={<IconMapQuestion size={40} stroke={1.2} />} title={t('gone.title')} text={t('gone.text')} action={<LinkButton to="/" variant="light">{t('missing.home')}</LinkButton>} />;
 }
 
 export const isGone = (error: unknown) => error instanceof Problem && error.status === 404;

@@ -12,6 +12,7 @@ import { Page } from '../../ui/common';
 import { ErrorNote, useSentence } from '../../ui/error-note';
 import { useForm } from '../../ui/form';
 import { Loaded } from '../../ui/states';
+import { Copy } from './copy';
 import { chatbotQuery } from './data';
 import { TryOut } from './try-out';
 
@@ -154,7 +155,7 @@ export function OneChatbot() {
   const query = useQuery(chatbotQuery(id));
   return (
     <Loaded query={query} rows={7}>{(bot) => (
-      <Page title={bot.name} {...(bot.name === bot.id ? {} : { text: bot.id })} actions={may ? <Remove bot={bot} /> : undefined}>
+      <Page title={bot.name} {...(bot.name === bot.id ? {} : { text: bot.id })} actions={may ? <><Copy bot={bot} /><Remove bot={bot} /></> : undefined}>
         <SimpleGrid cols={{ base: 1, md: 2 }} spacing="md">
           <Settings key={bot.id} bot={bot} may={may} />
           <TryOut bot={bot} />

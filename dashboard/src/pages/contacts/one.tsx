@@ -183,7 +183,7 @@ export function OneContact() {
                 {contact.threads.map((thread) => thread.optedOutAt && <Text size="sm" key={thread.id}>{t('contact.optedOut')} <Ago at={thread.optedOutAt} /></Text>)}
               </Stack>
               {mayWrite && contact.threads.length > 0 && <Group mt="sm"><Silence id={id} silent={contact.threads.some((thread) => thread.optedOutAt)} /></Group>}
-              {talks.length > 0 && <Group mt="sm" gap="xs">{talks.map((one) => <LinkButton key={one.id} to="/conversations/$id" params={{ id: one.id }} size="xs" variant="light">{one.chatbotId}</LinkButton>)}</Group>}
+              {talks.length > 0 && <Group mt="sm" gap="xs">{talks.map((one) => <LinkButton key={one.id} to="/conversations/$id" params={{ id: one.id }} size="xs" variant="light">{t('failures.conversation')}{talks.length > 1 ? ` · ${one.chatbotId}` : ''}</LinkButton>)}</Group>}
             </Box>
             {mayWrite && contact.phone && <Write phone={contact.phone} />}
           </Stack>

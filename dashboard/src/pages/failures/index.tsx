@@ -46,6 +46,7 @@ function Row({ failure, chosen, onChoose, may }: { failure: Delivery; chosen: bo
   const retry = useRetry();
   const isTurn = failure.kind === 'turn';
   const side = sideOf(failure.reason);
+  const again = <Button size="xs" variant="default" loading={retry.busy(failure.id)} onClick={() => void retry.one(failure.id, failure.status)}>{t('action.retry')}</Button>;
   return (
     <Group p="sm" px="md" gap="sm" align="flex-start" wrap="nowrap">
       {may && <Checkbox mt={3} checked={chosen} onChange={onChoose} aria-label={t('failures.choose')} />}
@@ -67,10 +68,9 @@ function Row({ failure, chosen, onChoose, may }: { failure: Delivery; chosen: bo
           {failure.wamid && <LinkAnchor to="/trace" search={{ wamid: failure.wamid }} size="xs">{t('message.why')}</LinkAnchor>}
           <Text size="xs" c="dimmed">{t('failures.tries', { count: failure.attempts })}</Text>
         </Group>
+        {may && <Box hiddenFrom="xs" mt={8}>{again}</Box>}
       </Box>
-      {may && (
-        <Button size="xs" variant="default" loading={retry.busy(failure.id)} onClick={() => void retry.one(failure.id, failure.status)}>{t('action.retry')}</Button>
-      )}
+      {may && <Box visibleFrom="xs">{again}</Box>}
     </Group>
   );
 }

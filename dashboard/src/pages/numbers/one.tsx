@@ -11,7 +11,8 @@ import { useSpeech, type Key } from '../../i18n';
 import { Ago, Copyable, Page, State, useReason } from '../../ui/common';
 import { ErrorNote, useSentence } from '../../ui/error-note';
 import { useForm } from '../../ui/form';
-import { Empty, Loaded } from '../../ui/states';
+import { Gone, Loaded } from '../../ui/states';
+import { Checklist } from './checklist';
 import { Checks } from './checks';
 import { numberQuery } from './data';
 import { TestMessage } from './test-message';
@@ -143,7 +144,7 @@ export function OneNumber() {
   const mayWrite = useMay('agent');
   return (
     <Loaded query={query} rows={6}>{(number) => number === null
-      ? <Empty title={t('numbers.gone')} action={<Button component={Link} to="/numbers" variant="light">{t('nav.numbers')}</Button>} />
+      ? <Gone />
       : (
         <Page title={number.displayPhoneNumber ?? number.phoneNumberId}>
           <Text size="sm" c="dimmed" mt={-12} mb="md">
@@ -151,7 +152,7 @@ export function OneNumber() {
           </Text>
           <SimpleGrid cols={{ base: 1, md: 2 }} spacing="md">
             <Stack><Status number={number} may={may} />{mayWrite && <TestMessage chatbotId={number.chatbotId} phoneNumberId={number.phoneNumberId} />}</Stack>
-            <Stack><Webhook number={number} may={may} />{may && <Change key={number.updatedAt} number={number} />}</Stack>
+            <Stack><Checklist number={number} /><Webhook number={number} may={may} />{may && <Change key={number.updatedAt} number={number} />}</Stack>
           </SimpleGrid>
           {may && <Box mt="md"><Remove number={number} /></Box>}
         </Page>

@@ -30,7 +30,7 @@ function Help({ of }: { of: (typeof FIELDS)[number] }) {
   return (
     <Text size="xs" c="dimmed" component="span">
       {t(`meta.${of}.help` as Key)}{' '}
-      {place && <Anchor href={place} target="_blank" rel="noreferrer" size="xs" style={{ whiteSpace: 'nowrap' }}>{t('wizard.atMeta')} <IconExternalLink size={12} aria-hidden style={{ verticalAlign: '-1px' }} /></Anchor>}
+      {place && <Anchor href={place} target="_blank" rel="noreferrer" size="xs" underline="always" style={{ whiteSpace: 'nowrap' }}>{t('wizard.atMeta')} <IconExternalLink size={12} aria-hidden style={{ verticalAlign: '-1px' }} /></Anchor>}
     </Text>
   );
 }

@@ -1,1 +1,0 @@
-import{V as e}from"./vendor-liuhg9Tg.js";import{d as t}from"./error-note-DlvQrsSS.js";var n=e({queryKey:[`chatbots`],staleTime:1e4,queryFn:async({signal:e})=>(await t(`get`,`/api/v1/chatbots`,{query:{limit:200},signal:e})).data}),r=n=>e({queryKey:[`chatbots`,n],queryFn:async({signal:e})=>(await t(`get`,`/api/v1/chatbots/{id}`,{params:{id:n},signal:e})).data});export{n,r as t};
