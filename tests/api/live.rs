@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::Response;
+use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
 use switchboard::auth::Role;
 use switchboard::runtime::Clock;
@@ -17,7 +17,11 @@ struct Line {
 
 impl Line {
     async fn open(api: &Api, key: &str) -> Self {
-        let response = api.request("get", "/api/v1/live", key).send().await.unwrap();
+        Self::of(api.request("get", "/api/v1/live", key)).await
+    }
+
+    async fn of(request: RequestBuilder) -> Self {
+        let response = request.send().await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["cache-control"], "no-store");
@@ -148,7 +152,13 @@ async fn a_line_ends_with_the_credential_that_opened_it() {
     let key = api.expect(201, "post", "/api/v1/api-keys", &owner, json!({"name": "screen"})).await;
     let mut lost = Line::open(&api, key["key"].as_str().unwrap()).await;
     let mut kept = Line::open(&api, &owner).await;
+    api.person("ada@example.com", Some("a"), Role::Agent).await;
+    let cookie = api.cookie("ada@example.com").await;
+    let request = api.request("get", "/api/v1/live", "").header("cookie", &cookie);
+    let mut signed_in = Line::of(request.header("sec-fetch-site", "same-origin")).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(api.click("post", "/api/v1/sign-out", &cookie, json!({})).await.0, 200);
+    while signed_in.next().await.is_some() {}
     let path = format!("/api/v1/api-keys/{}", key["id"].as_str().unwrap());
     api.expect(200, "delete", &path, &owner, Value::Null).await;
     while lost.next().await.is_some() {}
