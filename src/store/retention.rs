@@ -187,7 +187,7 @@ impl Store {
         const DAY: i64 = 86_400_000;
         Ok(self.forget("early_statuses", "id", "stored_at", now - DAY).await?
             + self.forget("dedupe_marks", "whatsapp_account_id, wamid", "at", now - 30 * DAY).await?
-            + self.forget("idempotency_keys", "scope, key", "at", now - DAY).await?)
+            + self.forget("idempotency_keys", "id", "at", now - DAY).await?)
     }
 
     /// Removes the rows of a table from before `before`, whose primary key is `key`.
