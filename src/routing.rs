@@ -142,7 +142,7 @@ impl Routing {
             for row in self.0.store.accounts_with_secrets(SECRETS).await? {
                 // One that cannot be read must not hide the others.
                 for (secret, _) in self.secrets(&row).inspect_err(|e| complain(&row, e)).unwrap_or_default() {
-                    if !secrets.iter().any(|s| s.expose_secret() == secret.expose_secret()) {
+                    if !secrets.iter().any(|s| secret::equal(s.expose_secret(), secret.expose_secret())) {
                         secrets.push(secret);
                     }
                 }

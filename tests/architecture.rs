@@ -120,6 +120,69 @@ fn files_are_short_and_say_their_job() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Where a text compares something secret by `==`, which ends at the first difference and so tells where it is.
+fn secrets_compared(text: &str) -> Vec<String> {
+    let code: String = text
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or(""))
+        .flat_map(|line| line.chars().filter(|c| !c.is_whitespace()))
+        .collect();
+    let part = |c: char| c.is_alphanumeric() || "_.:()[]?".contains(c);
+    let mut found = Vec::new();
+    // What a `SecretString` gives away, and what a MAC comes to.
+    for word in ["expose_secret()", "finalize().into_bytes()"] {
+        for (at, _) in code.match_indices(word) {
+            let mut after = &code[at + word.len()..];
+            for view in [".as_bytes()", ".as_str()", ".as_slice()", ".to_owned()", ")"] {
+                after = after.strip_prefix(view).unwrap_or(after);
+            }
+            let before = code[..at].trim_end_matches(part);
+            // Whether it is borrowed; `&&` is something else.
+            let before = before.strip_suffix('&').filter(|b| !b.ends_with('&')).unwrap_or(before);
+            let compared = |code: &str| code.starts_with("==") || code.starts_with("!=");
+            if compared(after) || before.ends_with("==") || before.ends_with("!=") {
+                found.push(
+                    code[..at + word.len()]
+                        .chars()
+                        .rev()
+                        .take(60)
+                        .collect::<String>()
+                        .chars()
+                        .rev()
+                        .collect(),
+                );
+            }
+        }
+    }
+    found
+}
+
+/// By construction instead of by a clock: secrets are `SecretString`s, which know no `==`; MACs are verified by their own
+/// `verify_slice`; and what is taken out of either is compared by `secret::equal` alone.
+#[test]
+fn secrets_are_compared_in_one_place() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources().iter().filter(|(path, _)| !path.ends_with("tests.rs")) {
+        let name = path.display();
+        if (text.contains("subtle::") || text.contains("ct_eq")) && path != Path::new("secret.rs") {
+            wrong.push(format!("{name}: compares by itself: secret::equal does that"));
+        }
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+        wrong.extend(secrets_compared(text).iter().map(|code| format!("{name}: …{code} is compared by ==")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    for (text, count) in [
+        ("if a.expose_secret() == b {}", 1),
+        ("if b != a\n    .expose_secret().as_bytes() {}", 1),
+        ("given == &self.key.expose_secret()", 1),
+        ("hex::encode(mac.finalize().into_bytes()) == given", 1),
+        ("len == 3 && a.expose_secret().is_empty() // a.expose_secret() == b", 0),
+        ("secret::equal(a.expose_secret(), b) == c", 0),
+    ] {
+        assert_eq!(secrets_compared(text).len(), count, "{text}");
+    }
+}
+
 /// The checks above are only as good as what they read.
 #[test]
 fn names_are_found_however_they_are_written() {

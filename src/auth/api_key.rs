@@ -4,9 +4,8 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
-use crate::secret::random;
+use crate::secret::{self, random};
 
 const PREFIX: &str = "sb_live_";
 const ID: usize = 8;
@@ -52,7 +51,7 @@ impl ApiKey {
 
     /// Whether `stored` is this key's [`ApiKey::digest`]; in constant time.
     pub fn matches(&self, stored: &str) -> bool {
-        self.digest().as_bytes().ct_eq(stored.as_bytes()).into()
+        secret::equal(&self.digest(), stored)
     }
 }
 

@@ -230,7 +230,7 @@ impl Sessions {
         use secrecy::ExposeSecret;
         let Some(qr) = engine.qr(&session.name).await? else { return Ok(()) };
         let shown = self.qr_value(session);
-        if shown.is_some_and(|shown| shown.expose_secret() == qr.value) {
+        if shown.is_some_and(|shown| crate::secret::equal(shown.expose_secret(), &qr.value)) {
             return Ok(());
         }
         let usual = if session.qr.is_none() { FIRST_QR } else { FURTHER_QR };

@@ -33,6 +33,8 @@ at_a_desk! {
         desk.texts_are(verified, &["then"]).await;
     }
 
+    /// That comparing takes the same time whatever is wrong is kept by construction, not by a clock: see
+    /// `secrets_are_compared_in_one_place` in tests/architecture.rs.
     async fn a_02_a_wrong_token(desk) {
         let answer = desk.service.meta.verify("somebody else's token", "123").await.unwrap();
         assert_eq!((answer.status, answer.body.as_str()), (403, "Forbidden"));
