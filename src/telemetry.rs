@@ -115,6 +115,12 @@ pub mod metric {
     pub const SESSION_CLEANED: &str = "switchboard_session_cleaned_total";
     /// Gauge, Unix seconds: when the last one ran.
     pub const SESSION_CLEANUP_AT: &str = "switchboard_session_cleanup_timestamp_seconds";
+    /// Histogram, seconds: how long Meta waited for our answer to a webhook that was stored.
+    pub const WEBHOOK_SECONDS: &str = "switchboard_webhook_seconds";
+    /// Histogram, seconds: how long Graph took for a message.
+    pub const SEND_SECONDS: &str = "switchboard_send_seconds";
+    /// Gauge: items at each `station` (inbox, conversation, outbox), by `state`.
+    pub const ITEMS: &str = "switchboard_items";
     /// Gauge, seconds: age of the oldest item waiting, by `station` (inbox, conversation, outbox).
     pub const OLDEST_WAITING_SECONDS: &str = "switchboard_oldest_waiting_seconds";
 }
@@ -164,6 +170,9 @@ fn describe() {
     describe_counter!(metric::SESSION_CLEANUPS, "Runs of a clean-up of sessions or their files");
     describe_counter!(metric::SESSION_CLEANED, "Sessions or files removed by clean-ups");
     describe_gauge!(metric::SESSION_CLEANUP_AT, "When a clean-up last ran");
+    describe_histogram!(metric::WEBHOOK_SECONDS, "Time until a stored webhook was answered");
+    describe_histogram!(metric::SEND_SECONDS, "Time Graph took for a message");
+    describe_gauge!(metric::ITEMS, "Items at each station, by state");
     describe_gauge!(metric::OLDEST_WAITING_SECONDS, "Age of the oldest waiting item by station");
 }
 

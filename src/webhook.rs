@@ -232,6 +232,7 @@ async fn take(door: web::Data<Door>, request: HttpRequest, body: web::Payload) -
             return json(response, r#"{"success":false,"error":"Body too slow"}"#);
         }
     };
+    let began = std::time::Instant::now();
     let kept = async {
         let Some(verified) = (Unverified { body: &body, signature }).verify(&door.0).await? else {
             return Ok(None);
@@ -241,8 +242,10 @@ async fn take(door: web::Data<Door>, request: HttpRequest, body: web::Payload) -
         storing.await.map_err(|panic| StoreError::Unavailable(panic.to_string()))?.map(Some)
     };
     let late = |_| Err(StoreError::Unavailable("not stored in time".into()));
-    match tokio::time::timeout(PATIENCE, kept).await.unwrap_or_else(late) {
+    let kept = tokio::time::timeout(PATIENCE, kept).await.unwrap_or_else(late);
+    match kept {
         Ok(Some(Stored::Kept)) => {
+            metrics::histogram!(metric::WEBHOOK_SECONDS).record(began.elapsed());
             json(HttpResponse::Ok(), r#"{"success":true,"message":"Webhook received"}"#)
         }
         Ok(Some(Stored::NotOurs)) => {

@@ -326,7 +326,7 @@ pub(super) async fn tidy(store: Store, clock: Clock, metrics: PrometheusHandle) 
         }
         if round.is_multiple_of(5) {
             metrics.run_upkeep();
-            measure(&store, &clock).await;
+            measure(&store, &clock, round == 5 || round.is_multiple_of(15)).await;
         }
         if round.is_multiple_of(60) {
             listen(&store).await;
@@ -339,11 +339,14 @@ pub(super) async fn tidy(store: Store, clock: Clock, metrics: PrometheusHandle) 
     }
 }
 
-async fn measure(store: &Store, clock: &Clock) {
+async fn measure(store: &Store, clock: &Clock, count: bool) {
     let Ok(oldest) = store.oldest_waiting().await else { return };
     for (station, at) in ["inbox", "conversation", "outbox"].into_iter().zip(oldest) {
         let age = at.map_or(0, |at| (clock.now_ms() - at).max(0));
         metrics::gauge!(metric::OLDEST_WAITING_SECONDS, "station" => station).set(age as f64 / 1000.0);
+    }
+    for (station, state, n) in if count { store.items().await.unwrap_or_default() } else { Vec::new() } {
+        metrics::gauge!(metric::ITEMS, "station" => station, "state" => state).set(n as f64);
     }
 }
 

@@ -1,6 +1,6 @@
 //! One attempt: record it, make it, record how it ended, and decide what follows.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use tracing::Instrument;
@@ -96,6 +96,7 @@ impl Outbox {
             None => messages::text(&to, &parcel.text, &callback),
         });
         let span = tracing::info_span!(target: TARGET, "send", delivery = parcel.delivery_id, outcome = Empty, code = Empty);
+        let began = Instant::now();
         let result = match body {
             Ok(body) => {
                 let sending = self.0.graph.send(&parcel.phone_number_id, &account.credentials, &body);
@@ -103,6 +104,7 @@ impl Outbox {
             }
             Err(failure) => Err(failure),
         };
+        metrics::histogram!(metric::SEND_SECONDS).record(began.elapsed());
         self.0.pacing.sent(&pair, self.0.clock.now_ms());
         let ending = self.judge(result, parcel, &account, &pair).await;
         span.record("outcome", ending.outcome);

@@ -2,12 +2,31 @@
 //!
 //! Leases live on the database's clock, so that no instance's own clock can make it immortal.
 
+use std::collections::HashMap;
+
 use sea_orm::ConnectionTrait;
 
 use super::{Store, StoreError, sql};
 
 /// How long an instance counts as alive after its last sign of life, in milliseconds.
 pub const LEASE: i64 = 15_000;
+
+/// Station, the word that [`Store::items`] reads, and the state it stands for.
+const ITEMS: [(&str, &str, &str); 13] = [
+    ("inbox", "received", "received"),
+    ("inbox", "parked", "parked"),
+    ("inbox", "unroutable", "unroutable"),
+    ("inbox", "quarantined", "quarantined"),
+    ("inbox", "refused", "refused"),
+    ("inbox", "ignored", "ignored"),
+    ("conversation", "waiting", "waiting"),
+    ("conversation", "asking", "asking"),
+    ("conversation", "dead turn", "dead"),
+    ("outbox", "queued", "queued"),
+    ("outbox", "sending", "sending"),
+    ("outbox", "unknown", "unknown"),
+    ("outbox", "dead", "dead"),
+];
 
 /// Pages in SQLite's write-ahead log beyond which it is to start anew: 64 MB.
 const LONG_LOG: i64 = 16_000;
@@ -100,6 +119,23 @@ impl Store {
             self.read().query_one_raw(sql::statement(self.read(), &text, [payload.into()])).await?;
         }
         Ok(())
+    }
+
+    /// How many items stand at each station in each state that is not the good end: (station, state, how many).
+    pub async fn items(&self) -> Result<Vec<(&'static str, &'static str, i64)>, StoreError> {
+        let text = "select state, count(*) as n from event_states group by state \
+             union all select 'waiting', count(*) from pending_messages \
+             union all select 'asking', count(*) from turns where status = 'asking' \
+             union all select 'dead turn', count(*) from turns where status = 'dead' \
+             union all select status, count(*) from deliveries where status in ('queued', 'sending') group by status \
+             union all select status, count(*) from deliveries where status in ('unknown', 'dead') group by status";
+        let rows = self.read().query_all_raw(sql::statement(self.read(), text, [])).await?;
+        let mut found: HashMap<String, i64> = HashMap::new();
+        for row in rows {
+            found.insert(row.try_get("", "state")?, row.try_get("", "n")?);
+        }
+        let count = |(station, stored, state)| (station, state, found.get(stored).copied().unwrap_or(0));
+        Ok(ITEMS.map(count).to_vec())
     }
 
     /// When the oldest open item of each station came to be, Unix milliseconds: inbox, conversation, outbox. What an

@@ -16,6 +16,7 @@ mod erasure;
 mod events_out;
 mod failing_chatbots;
 mod forbidden;
+mod gauges;
 #[allow(dead_code)] // some of it serves tests/faults alone
 mod harness;
 mod identity;
