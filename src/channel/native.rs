@@ -209,6 +209,15 @@ impl Native {
         Ok(names.map(|(phone, _)| phone))
     }
 
+    /// The hidden id (`…@lid`) of this phone's owner, if it was ever told.
+    ///
+    /// # Errors
+    /// See [`EngineError`].
+    pub async fn lid_of(&self, name: &str, phone: &str) -> Result<Option<String>, EngineError> {
+        let names = self.there(name)?.device.names_of(&format!("{phone}@c.us")).await;
+        Ok(names.map_err(engine_error)?.map(|(_, lid)| lid))
+    }
+
     pub(super) async fn seen(&self, name: &str, to: &str, wamid: &str) -> Result<(), EngineError> {
         self.there(name)?.device.mark_read(to, &bare_id(wamid)).await.map_err(engine_error)
     }
