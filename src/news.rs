@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::store::changes::Names;
 use crate::store::instances::CHANNEL;
@@ -22,6 +23,8 @@ const PAYLOAD: usize = 7_900;
 const BREATH: Duration = Duration::from_millis(10);
 /// What changed within so long is looked up and told together.
 const GATHER: Duration = Duration::from_millis(150);
+/// After more changed than can be named, the next changes are gathered for so long.
+const REST: Duration = Duration::from_secs(2);
 
 /// One piece of news.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,16 +68,19 @@ pub struct Newsroom {
     store: Store,
     local: broadcast::Sender<News>,
     work: Arc<Notify>,
+    /// Stands before what it tells the others, so that it does not hear itself: 16 hex digits.
+    name: Arc<str>,
 }
 
 impl Newsroom {
     /// Opens it; on PostgreSQL also listens to the others until `stop`.
     pub fn open(store: Store, stop: CancellationToken) -> Self {
         let (local, _) = broadcast::channel(1024);
+        let name: Arc<str> = hex::encode(&Uuid::new_v4().as_bytes()[..8]).into();
         if let Location::Postgres(url) = store.location() {
-            tokio::spawn(listen(url.clone(), local.clone(), stop.clone()));
+            tokio::spawn(listen(url.clone(), name.clone(), local.clone(), stop.clone()));
         }
-        let room = Self { store, local, work: Arc::default() };
+        let room = Self { store, local, work: Arc::default(), name };
         let spread = room.clone();
         tokio::spawn(async move {
             tokio::select! { () = spread.spread() => {}, () = spread.tell_changes() => {}, () = stop.cancelled() => {} }
@@ -104,7 +110,12 @@ impl Newsroom {
             tokio::time::sleep(GATHER).await;
             let told = match self.store.changed_names().await {
                 Ok(Some(tenants)) => self.tell(News::Changed(tenants.into_iter().collect())).await,
-                Ok(None) => self.tell(News::MuchChanged).await,
+                Ok(None) => {
+                    let told = self.tell(News::MuchChanged).await;
+                    // Every page of everybody looks at everything: not several times a second.
+                    tokio::time::sleep(REST).await;
+                    told
+                }
                 Err(error) => Err(error),
             };
             if let Err(error) = told {
@@ -141,7 +152,7 @@ impl Newsroom {
 
     async fn publish(&self, news: &News) -> Result<(), StoreError> {
         let payload = serde_json::to_string(news).map_err(|e| StoreError::Query(e.to_string()))?;
-        self.store.notify(&payload).await
+        self.store.notify(&format!("{}{payload}", self.name)).await
     }
 }
 
@@ -164,10 +175,10 @@ fn in_payloads(tenants: Vec<(String, Names)>) -> Vec<Vec<(String, Names)>> {
 }
 
 /// Hears what other instances tell. After every break, and at the start, [`News::Lost`].
-async fn listen(url: String, local: broadcast::Sender<News>, stop: CancellationToken) {
+async fn listen(url: String, own: Arc<str>, local: broadcast::Sender<News>, stop: CancellationToken) {
     let hear = async {
         loop {
-            if let Err(error) = listen_once(&url, &local).await {
+            if let Err(error) = listen_once(&url, &own, &local).await {
                 tracing::warn!(%error, "news from other instances is interrupted");
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
@@ -176,7 +187,7 @@ async fn listen(url: String, local: broadcast::Sender<News>, stop: CancellationT
     tokio::select! { () = hear => {}, () = stop.cancelled() => {} }
 }
 
-async fn listen_once(url: &str, local: &broadcast::Sender<News>) -> Result<(), sqlx::Error> {
+async fn listen_once(url: &str, own: &str, local: &broadcast::Sender<News>) -> Result<(), sqlx::Error> {
     let pool = sqlx::postgres::PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(Duration::from_secs(2))
@@ -187,7 +198,12 @@ async fn listen_once(url: &str, local: &broadcast::Sender<News>) -> Result<(), s
     let _ = local.send(News::Lost);
     // `None`: the connection broke; what was told meanwhile is lost.
     while let Some(notification) = listener.try_recv().await? {
-        match serde_json::from_str(notification.payload()) {
+        let told = notification.payload();
+        if told.starts_with(own) {
+            continue;
+        }
+        // Commands have no name.
+        match serde_json::from_str(told.trim_start_matches(|c: char| c.is_ascii_hexdigit())) {
             Ok(news) => drop(local.send(news)),
             Err(error) => tracing::warn!(%error, "another instance told something unreadable"),
         }

@@ -37,8 +37,8 @@ pub enum TelemetryError {
     #[error("RUST_LOG: expected a filter such as `info` or `warn,switchboard=debug`: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// What should be the collector's address is none.
-    #[error("OTEL_EXPORTER_OTLP_ENDPOINT: {0}")]
-    Collector(#[from] url::ParseError),
+    #[error("OTEL_EXPORTER_OTLP_ENDPOINT: expected an address such as `http://localhost:4318`")]
+    Collector,
     /// Another part of the process already has the recorder.
     #[error("metrics: {0}")]
     Recorder(#[from] metrics_exporter_prometheus::BuildError),
@@ -54,7 +54,7 @@ pub fn init(format: Format, filter: Option<&str>, traces: Option<&str>) -> Resul
     // Spans for the collector are none of the log's, whatever it is told to hold.
     let filter = filter.add_directive(format!("{}=off", traces::TARGET).parse()?);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let collector = traces.map(str::parse::<Url>).transpose()?;
+    let collector = traces.map(collector).transpose()?;
     let traces = collector.map(|endpoint| {
         let (layer, bringing) = traces::layer(&endpoint);
         tokio::spawn(bringing);
@@ -70,6 +70,13 @@ pub fn init(format: Format, filter: Option<&str>, traces: Option<&str>) -> Resul
         Format::Json => registry.with(lines.json().flatten_event(true).with_filter(filter)).try_init(),
     };
     Ok(())
+}
+
+/// Where traces go.
+fn collector(address: &str) -> Result<Url, TelemetryError> {
+    let url =
+        address.parse().ok().filter(|url: &Url| ["http", "https"].contains(&url.scheme()) && url.has_host());
+    url.ok_or(TelemetryError::Collector)
 }
 
 /// Names of the metrics, so that what is counted and what is described cannot drift apart.
@@ -276,5 +283,13 @@ mod tests {
     async fn a_filter_is_read_or_refused() {
         assert!(EnvFilter::try_new(DEFAULT_FILTER).is_ok());
         assert!(matches!(init(Format::Json, Some("switchboard=loud"), None), Err(TelemetryError::Filter(_))));
+    }
+
+    #[test]
+    async fn traces_go_to_an_address_or_nowhere() {
+        for address in ["localhost:4318", "ftp://localhost", "http://", "4318", ""] {
+            assert!(matches!(collector(address), Err(TelemetryError::Collector)), "{address}");
+        }
+        assert!(collector("http://localhost:4318").is_ok());
     }
 }

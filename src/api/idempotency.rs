@@ -81,10 +81,10 @@ pub async fn once(
     let key = request.headers().get(KEY).filter(|_| request.method() == Method::POST).cloned();
     let Some(key) = key else { return Ok(next.call(request).await?.map_into_boxed_body()) };
     // A stranger is told so by the handler.
-    let Some(caller) = caller(request.request()).await else {
+    let Some((caller, about)) = caller(request.request()).await else {
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
-    let begun = begin(&mut request, &caller, &key).await;
+    let begun = begin(&mut request, &caller, &about, &key).await;
     let (parts, once) = match begun {
         Ok(Begun::Now(parts, once)) => (parts, once),
         Ok(Begun::Before(answer)) => return Ok(request.into_response(answer)),
@@ -110,10 +110,11 @@ pub async fn once(
     Ok(ServiceResponse::new(request, head.set_body(body).map_into_boxed_body()))
 }
 
-async fn caller(request: &HttpRequest) -> Option<Caller> {
+/// Whoever asks, and what their credential alone says of what they ask for.
+async fn caller(request: &HttpRequest) -> Option<(Caller, String)> {
     match Caller::of(request).await {
-        Ok(caller) => Some(caller),
-        Err(_) => Embedded::of(request).await.ok().map(|embedded| embedded.caller),
+        Ok(caller) => Some((caller, String::new())),
+        Err(_) => Embedded::of(request).await.ok().map(|page| (page.caller, page.claims.target())),
     }
 }
 
@@ -142,7 +143,12 @@ enum Begun {
     Before(HttpResponse),
 }
 
-async fn begin(request: &mut ServiceRequest, caller: &Caller, key: &HeaderValue) -> Result<Begun, ApiError> {
+async fn begin(
+    request: &mut ServiceRequest,
+    caller: &Caller,
+    about: &str,
+    key: &HeaderValue,
+) -> Result<Begun, ApiError> {
     let sane = |key: &&str| (1..=255).contains(&key.len()) && key.bytes().all(|c| c.is_ascii_graphic());
     let key =
         key.to_str().ok().filter(sane).ok_or_else(|| {
@@ -157,7 +163,7 @@ async fn begin(request: &mut ServiceRequest, caller: &Caller, key: &HeaderValue)
     let body = read(request).await?;
     // Keyed: the body may hold a password, and a plain hash of it could be guessed at.
     // Under every key there is: it may have been rotated since.
-    let digests = parts.ring.keyed_hashes("idempotency", &digest(request, &body));
+    let digests = parts.ring.keyed_hashes("idempotency", &digest(request, about, &body));
     request.set_payload(Payload::from(body));
     match parts.store.claim_key(&once.slot, &digests, parts.clock.now_ms()).await? {
         Claim::Fresh => Ok(Begun::Now(parts, once)),
@@ -189,14 +195,16 @@ async fn read(request: &mut ServiceRequest) -> Result<web::Bytes, ApiError> {
     Ok(body.freeze())
 }
 
-/// What makes two requests the same: address, type and body. The boundary of a form is made up anew each time.
-fn digest(request: &ServiceRequest, body: &[u8]) -> String {
+/// What makes two requests the same: whom they are about, address, type and body. The boundary of a form is made up anew
+/// each time.
+fn digest(request: &ServiceRequest, about: &str, body: &[u8]) -> String {
     let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let mut hash = Sha256::new();
     let mut add = |piece: &[u8]| {
         hash.update((piece.len() as u64).to_be_bytes());
         hash.update(piece);
     };
+    add(about.as_bytes());
     add(request.uri().path().as_bytes());
     add(request.query_string().as_bytes());
     match multipart::read(kind, body) {

@@ -93,6 +93,13 @@ pub async fn upload(
     if announced.is_some_and(|length: usize| length > LARGEST) {
         return Err(too_large(LARGEST));
     }
+    let begin = async |most: usize, mime_type: String, filename: Option<String>| {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let room = store.begin_upload(tenant, &mime_type, filename.as_deref(), most, now).await?;
+        let full =
+            || ApiError::full("file", format!("Uploads may come to {QUOTA} bytes; they go after 30 days."));
+        room.ok_or_else(full)
+    };
     let is_form = kind.to_ascii_lowercase().starts_with("multipart/");
     let id = match is_form {
         true => {
@@ -104,16 +111,16 @@ pub async fn upload(
                 form.extend_from_slice(&bytes);
             }
             let (mime_type, filename, content) = read(&kind, &form)?;
-            let id = store.begin_upload(tenant, &mime_type, filename.as_deref(), now).await?;
+            let id = begin(content.len(), mime_type.clone(), filename).await?;
             let whole = Bytes::copy_from_slice(content);
-            keep(store, tenant, id, &mime_type, once(ready(Ok(whole)))).await.map(|()| id)
+            keep(store, id, &mime_type, once(ready(Ok(whole)))).await.map(|()| id)
         }
         false => {
             let mime_type = mime_type(&kind)?;
             let filename = named.into_inner().filename.and_then(tidy);
-            let id = store.begin_upload(tenant, &mime_type, filename.as_deref(), now).await?;
+            let id = begin(announced.unwrap_or(LARGEST), mime_type.clone(), filename).await?;
             let bytes = unfold(body, async |mut body| Some((next(&mut body).await.transpose()?, body)));
-            keep(store, tenant, id, &mime_type, bytes).await.map(|()| id)
+            keep(store, id, &mime_type, bytes).await.map(|()| id)
         }
     }?;
     let row = store.media(Some(tenant), id).await?.ok_or_else(|| ApiError::not_found("file"))?;
@@ -123,7 +130,6 @@ pub async fn upload(
 /// Stores the bytes of a file as they come; nothing is kept of one that does not arrive whole.
 async fn keep(
     store: &Store,
-    tenant: &str,
     id: i64,
     mime_type: &str,
     bytes: impl Stream<Item = Result<Bytes, ApiError>>,
@@ -145,10 +151,7 @@ async fn keep(
         Ok(Arrived { mime_type: mime_type.to_owned(), sha256: hex::encode(digest), size })
     };
     match arrived.await {
-        Ok(file) if store.finish_upload(tenant, id, &file).await? => Ok(()),
-        Ok(_) => {
-            Err(ApiError::full("file", format!("Uploads may come to {QUOTA} bytes; they go after 30 days.")))
-        }
+        Ok(file) => Ok(store.finish_upload(id, &file).await?),
         Err(error) => {
             store.drop_upload(id).await?;
             Err(error)

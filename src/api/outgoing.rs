@@ -134,7 +134,11 @@ impl Outgoing {
             return vec![(person, self.written(fields))];
         }
         let force = fields.given("force", std::mem::take(&mut self.force), any).unwrap_or(false);
-        self.address().iter().for_each(|name| fields.wrong(name, "must not stand beside contacts"));
+        let others = self.objects().into_iter().filter(|name| *name != "contacts");
+        let media = self.media_url.is_there().then_some("mediaUrl");
+        for name in self.address().into_iter().chain(others).chain(media) {
+            fields.wrong(name, "must not stand beside contacts");
+        }
         let words = fields.given("message", self.message.or(as_words(self.text)), text(content::TEXT));
         let people: Field<Vec<Addressee>> = match self.contacts {
             Field::Given(value) => serde_json::from_value(value).unwrap_or_default(),
@@ -178,8 +182,27 @@ impl Outgoing {
         address.iter().filter(|(_, field)| field.is_there()).map(|(name, _)| *name).collect()
     }
 
+    /// The fields that are parts of Meta's message object.
+    fn objects(&self) -> Vec<&'static str> {
+        let objects = [
+            ("image", &self.image),
+            ("video", &self.video),
+            ("audio", &self.audio),
+            ("document", &self.document),
+            ("sticker", &self.sticker),
+            ("location", &self.location),
+            ("contacts", &self.contacts),
+            ("reaction", &self.reaction),
+            ("interactive", &self.interactive),
+            ("template", &self.template),
+            ("context", &self.context),
+        ];
+        objects.iter().filter(|(_, field)| field.is_there()).map(|(name, _)| *name).collect()
+    }
+
     /// What it says; whatever is wrong with it is noted.
     pub fn written(self, fields: &mut Fields) -> Written {
+        let objects = self.objects();
         let force = fields.given("force", self.force, any).unwrap_or(false);
         fields.optional("contactId", self.contact_id, any);
         fields.given("messaging_product", self.messaging_product, only("whatsapp"));
@@ -188,6 +211,7 @@ impl Outgoing {
         // Older callers say that it is for one customer.
         let plain = !self.kind.is_there() || matches!(&self.kind, Field::Given(kind) if kind == "single");
         if plain && !is_object {
+            objects.iter().for_each(|name| fields.wrong(name, "needs a type, and no message beside it"));
             let words = self.message.or(as_words(self.text));
             if let Some(link) = fields.given("mediaUrl", self.media_url, any) {
                 let words = fields.given("message", words, text(content::CAPTION));

@@ -5,7 +5,6 @@ use futures_util::Stream;
 use futures_util::stream::try_unfold;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
 
-use super::contacts::inserted;
 use super::messages::Append;
 use super::{Store, StoreError, sql};
 
@@ -135,43 +134,35 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// A caller's file whose bytes are arriving; its id.
+    /// A caller's file whose bytes, `most` of them, are arriving; its id. Their room is taken from now on: none when the
+    /// tenant's uploads would come to more than [`QUOTA`].
     pub async fn begin_upload(
         &self,
         tenant: &str,
         mime_type: &str,
         filename: Option<&str>,
+        most: i64,
         now: i64,
-    ) -> Result<i64, StoreError> {
+    ) -> Result<Option<i64>, StoreError> {
         let tx = self.begin().await?;
-        let text = "insert into media (tenant_id, status, next_at, created_at, mime_type, filename) \
-                    values ($1, 'arriving', $2, $2, $3, $4) returning id";
-        let values: [Value; 4] = [tenant.into(), now.into(), mime_type.into(), filename.into()];
-        let id = inserted(&tx, text, values).await?;
+        let text = "insert into media (tenant_id, status, next_at, created_at, mime_type, filename, size) \
+                    select $1, 'arriving', $2, $2, $3, $4, $5 where $5 + (select cast(coalesce(sum(size), 0) as bigint) \
+                    from media where tenant_id = $1 and message_id is null) <= $6 returning id";
+        let values: [Value; 6] =
+            [tenant.into(), now.into(), mime_type.into(), filename.into(), most.into(), QUOTA.into()];
+        let row = tx.query_one_raw(sql::statement(&tx, text, values)).await?;
         tx.commit().await?;
-        Ok(id)
+        Ok(row.map(|row| row.try_get("", "id")).transpose()?)
     }
 
-    /// All of it is here. False, and nothing is kept, when the tenant's uploads would come to more than [`QUOTA`].
-    pub async fn finish_upload(&self, tenant: &str, id: i64, file: &Arrived) -> Result<bool, StoreError> {
+    /// All of it is here.
+    pub async fn finish_upload(&self, id: i64, file: &Arrived) -> Result<(), StoreError> {
         let tx = self.begin().await?;
-        let text = "update media set status = 'stored', mime_type = $3, sha256 = $4, size = $5 where id = $2 \
-                    and $5 + (select cast(coalesce(sum(size), 0) as bigint) from media \
-                    where tenant_id = $1 and message_id is null and status = 'stored') <= $6";
-        let values: [Value; 6] = [
-            tenant.into(),
-            id.into(),
-            file.mime_type.as_str().into(),
-            file.sha256.as_str().into(),
-            file.size.into(),
-            QUOTA.into(),
-        ];
-        let kept = tx.execute_raw(sql::statement(&tx, text, values)).await?.rows_affected() == 1;
-        tx.commit().await?;
-        if !kept {
-            self.drop_upload(id).await?;
-        }
-        Ok(kept)
+        let text = "update media set status = 'stored', mime_type = $2, sha256 = $3, size = $4 where id = $1";
+        let values: [Value; 4] =
+            [id.into(), file.mime_type.as_str().into(), file.sha256.as_str().into(), file.size.into()];
+        tx.execute_raw(sql::statement(&tx, text, values)).await?;
+        Ok(tx.commit().await?)
     }
 
     /// It did not arrive whole.

@@ -131,17 +131,23 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Gather {
 async fn bring(address: Url, mut spans: Receiver<Value>) {
     let Ok(http) = http_client(TIMEOUT).build() else { return };
     let mut batch = Vec::with_capacity(BATCH);
+    let mut away = false;
     while spans.recv_many(&mut batch, BATCH).await > 0 {
         let more = async { while batch.len() < BATCH && spans.recv_many(&mut batch, BATCH).await > 0 {} };
         let _ = tokio::time::timeout(EVERY, more).await;
         let body = request(std::mem::take(&mut batch));
         let sent =
             http.post(address.clone()).header("content-type", "application/json").body(body).send().await;
-        match sent {
-            Ok(answer) if answer.status().is_success() => {}
-            Ok(answer) => tracing::debug!(status = answer.status().as_u16(), "the collector takes no traces"),
-            Err(error) => tracing::debug!(error = %error.without_url(), "the collector does not answer"),
+        let problem = match sent {
+            Ok(answer) if answer.status().is_success() => None,
+            Ok(answer) => Some(answer.status().to_string()),
+            Err(error) => Some(error.without_url().to_string()),
+        };
+        // Once an outage: traces are worth a line, and no more.
+        if let Some(problem) = problem.as_ref().filter(|_| !away) {
+            tracing::warn!(problem, "the collector takes no traces; they are lost until it does");
         }
+        away = problem.is_some();
     }
 }
 

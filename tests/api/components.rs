@@ -313,6 +313,10 @@ async fn a_page_writes_to_the_one_customer_of_its_token() {
     // Another customer's message is not this token's, nor is one without a number.
     let other = mint(&api, &owner, json!({"component": "send", "to": "15557654321"})).await;
     other.expect(&api, 404, "get", &path, Value::Null).await;
+    // Nor is one customer told what became of another's message, by a key that both tokens used.
+    let reused = other.from(&api, SITE, "post", "/messages").header("idempotency-key", "one").json(&words);
+    let (status, answer) = read(reused.send().await.unwrap()).await;
+    assert_eq!((status, &answer["code"]), (422, &json!("idempotency_key_taken")), "{answer}");
     held.expect(&api, 404, "get", "/messages/dlv_999999", Value::Null).await;
     // A contact is written to where they wrote.
     let contact =

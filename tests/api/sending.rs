@@ -93,9 +93,15 @@ async fn one_call_sends_to_many_or_to_nobody() {
         (json!({"contacts": [{"to": CUSTOMER}]}), &["message"]),
         (json!({"message": "x", "to": CUSTOMER, "contacts": [{"to": "12"}]}), &["to", "contacts.0.to"]),
         (json!({"message": "x", "contacts": "all"}), &["contacts"]),
+        (
+            json!({"message": "x", "contacts": [{"to": CUSTOMER}], "template": {}, "mediaUrl": "https://example.com/a.pdf"}),
+            &["template", "mediaUrl"],
+        ),
     ] {
         let mut wrong = body;
         wrong["type"] = "bulk".into();
         api.wrong_fields("post", SEND, &key, wrong, fields).await;
     }
+    let loose = json!({"to": CUSTOMER, "message": "x", "image": {"link": "https://example.com/a.png"}});
+    api.wrong_fields("post", SEND, &key, loose, &["image"]).await;
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use switchboard::sandbox::graph::{Call, Fault, File, GraphStandIn, Rule};
 use switchboard::sandbox::http_client;
 use switchboard::sandbox::webhook::Incoming;
+use switchboard::store::media::QUOTA;
 
 use crate::harness::{ADMIN_KEY, Onboard, SHOP, SOON, Service, World};
 use crate::on_both_databases;
@@ -189,6 +190,14 @@ on_both_databases! {
             assert_eq!(post(kind, body).await.unwrap().status(), status, "{kind}");
         }
         assert_eq!(world.graph.file_count(), 0, "nothing is sent, so nothing is at Meta");
+        // Room is taken by what only begins to arrive.
+        let store = &service.running.store;
+        let begin = |most| store.begin_upload("default", "image/png", None, most, 0);
+        let arriving = begin(QUOTA - 100).await.unwrap().unwrap();
+        assert_eq!(begin(100).await.unwrap(), None);
+        let full = post("image/png", vec![0; 100]).await.unwrap();
+        assert_eq!(full.status(), 507);
+        store.drop_upload(arriving).await.unwrap();
 
         let image = |id: &str| json!({"to": ANNA, "type": "image", "image": {"id": id}, "force": true});
         for (id, field) in [(ids[1].as_str(), "image.id"), ("med_999", "image.id")] {

@@ -84,6 +84,12 @@ impl Claims {
         format!("{PREFIX}{said}.{}", ring.keyed_hash(TOKEN, &said))
     }
 
+    /// What it is good for, whichever token says so: for whom, through what, and in which component.
+    pub fn target(&self) -> String {
+        serde_json::json!([self.component, self.session, self.account, self.to, self.conversation])
+            .to_string()
+    }
+
     /// Reads a token of ours; `None` for anything else. Whether it is still good is another question.
     pub fn read(ring: &Ring, token: &str) -> Option<Self> {
         let (said, signature) = token.strip_prefix(PREFIX)?.split_once('.')?;

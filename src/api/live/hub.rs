@@ -111,7 +111,10 @@ impl Live {
     /// # Errors
     /// When there is none.
     pub fn place(&self, tenant: &TenantId) -> Result<Place, Full> {
-        let mut listeners = self.listeners();
+        self.take(&mut self.listeners(), tenant)
+    }
+
+    fn take(&self, listeners: &mut Listeners, tenant: &TenantId) -> Result<Place, Full> {
         let own = listeners.tenants.get(tenant.as_str()).map_or(0, |tenant| tenant.taken);
         match self.0.limits {
             _ if listeners.leaving => return Err(Full::Leaving),
@@ -129,9 +132,9 @@ impl Live {
     /// # Errors
     /// When there is no room.
     pub fn join(&self, tenant: &TenantId) -> Result<Feed, Full> {
-        let mut place = self.place(tenant)?;
         let (sender, names) = mpsc::channel(WAITING);
         let mut listeners = self.listeners();
+        let mut place = self.take(&mut listeners, tenant)?;
         listeners.next += 1;
         let id = listeners.next;
         place.feed = Some(id);
@@ -153,6 +156,7 @@ impl Live {
     async fn hear(&self, store: Store, mut news: Receiver<News>) {
         loop {
             let told = match news.recv().await {
+                Err(RecvError::Closed) => return,
                 _ if self.is_empty() => Ok(()),
                 Ok(News::Changed(tenants)) => {
                     tenants.into_iter().for_each(|(tenant, names)| self.tell(&tenant, &names));
@@ -165,7 +169,6 @@ impl Live {
                     Ok(())
                 }
                 Ok(_) => Ok(()),
-                Err(RecvError::Closed) => return,
             };
             if let Err(error) = told {
                 tracing::debug!(%error, "whose news it is cannot be looked up");

@@ -4,20 +4,20 @@
 mod hub;
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::time::Duration;
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::stream;
 use serde::Serialize;
-use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::Parts;
 use super::answer::Answer;
 use super::guard::{Caller, Reader};
 use super::problem::{ApiError, Code};
-use crate::ids::{AccountId, ConversationId, DeliveryId, TenantId};
+use crate::ids::{AccountId, ConversationId, DeliveryId};
 use crate::store::changes::Names;
 use crate::store::sessions::key_of;
 pub use hub::{Feed, Live, Place};
@@ -55,32 +55,29 @@ impl From<Names> for Changed {
 }
 
 /// Whether a caller still is who they were when their line began.
-pub(super) struct Identity {
-    request: HttpRequest,
-    tenant: TenantId,
-    due: Instant,
-    every: Duration,
-}
+pub(super) struct Identity(Pin<Box<dyn Future<Output = ()>>>);
 
 impl Identity {
     /// The caller of `request`, known just now.
-    pub fn new(request: &HttpRequest, parts: &Parts, tenant: &TenantId) -> Self {
-        let every = parts.clock.pause(RECHECK);
-        Self { request: request.clone(), tenant: tenant.clone(), due: Instant::now() + every, every }
+    pub fn new(request: &HttpRequest, parts: &Parts, caller: &Caller) -> Self {
+        let (request, known, every) = (request.clone(), caller.clone(), parts.clock.pause(RECHECK));
+        Self(Box::pin(async move {
+            loop {
+                tokio::time::sleep(every).await;
+                match Caller::of(&request).await {
+                    Ok(caller) if (&caller.tenant, caller.role) == (&known.tenant, known.role) => {}
+                    // Nothing is told while the database is away, and the next look comes soon.
+                    Err(error) if error.is(Code::Unavailable) => {}
+                    _ => return,
+                }
+            }
+        }))
     }
 
-    /// Resolves once the caller may look no more: signed out, revoked, or moved to another tenant.
+    /// Resolves once the caller may look no more, or not at the same: signed out, revoked, with another role, or moved to
+    /// another tenant. A look that was begun goes on where it was at the next call, however busy the line is.
     pub async fn over(&mut self) {
-        loop {
-            tokio::time::sleep_until(self.due).await;
-            self.due = Instant::now() + self.every;
-            match Caller::of(&self.request).await {
-                Ok(caller) if caller.tenant == self.tenant => {}
-                // Nothing is told while the database is away, and the next look comes soon.
-                Err(error) if error.is(Code::Unavailable) => {}
-                _ => return,
-            }
-        }
+        self.0.as_mut().await;
     }
 }
 
@@ -101,7 +98,7 @@ pub async fn live(caller: Reader, parts: web::Data<Parts>, request: HttpRequest)
     // Another site's page could not read it, but would take a place.
     parts.people.cookie.refuse_other_sites(&request, false)?;
     let feed = parts.live.join(&caller.tenant)?;
-    let identity = Identity::new(&request, &parts, &caller.tenant);
+    let identity = Identity::new(&request, &parts, &caller);
     let comment = parts.clock.pause(COMMENT);
     let line = Line { feed, identity, comment, first: true };
     let body = stream::unfold(line, |mut line| async move {

@@ -45,7 +45,7 @@ pub async fn events(
     let news = parts.news.hear();
     let id = find(&caller, &parts, &name).await?.id;
     let place = parts.live.place(&caller.tenant)?;
-    let identity = Identity::new(&request, &parts, &caller.tenant);
+    let identity = Identity::new(&request, &parts, &caller);
     let ends = Instant::now() + LONGEST;
     let name = name.into_inner();
     let line = Line { caller: caller.0, parts, name, id, news, ends, first: true, identity, _place: place };
