@@ -6,11 +6,13 @@
 
 mod commit;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 
 use self::commit::{again, in_time, transact};
 use super::accept::Accept;
@@ -28,6 +30,10 @@ use kind::{apply, told};
 
 /// Writes that may wait; beyond that the door answers 503.
 const WAITING: usize = 4096;
+/// With so many callers inside, and the oldest of what is being written so old, the door answers 503 as well: who waits longer
+/// gives up, and what is then stored for nobody would take the place of those who still wait.
+const CROWD: usize = 64;
+const BEHIND: Duration = Duration::from_millis(500);
 /// Most writes in a group, and its weight: about so many rows, or kilobytes.
 const TAKEN: usize = 512;
 const GROUP: usize = 1_024;
@@ -46,6 +52,7 @@ type Chain = Arc<AtomicBool>;
 
 struct Item {
     job: Job,
+    queued: Instant,
     life: Option<i64>,
     chain: Option<Chain>,
 }
@@ -56,6 +63,10 @@ pub struct Writer {
     queue: mpsc::Sender<Item>,
     /// For those who would rather be refused than wait long.
     places: Arc<Semaphore>,
+    /// Those of them who are inside.
+    callers: Arc<Semaphore>,
+    /// Since when the oldest of what is being written has waited.
+    oldest: Arc<Mutex<Option<Instant>>>,
     /// In whose name it writes; `None`: in the name of whoever this process is at the time.
     life: Option<i64>,
 }
@@ -63,6 +74,8 @@ pub struct Writer {
 impl Writer {
     pub(super) fn spawn(db: DatabaseConnection, instance: Arc<AtomicI64>, listeners: Listeners) -> Self {
         let (queue, mut inbox) = mpsc::channel::<Item>(WAITING);
+        let oldest = Arc::<Mutex<Option<Instant>>>::default();
+        let noted = oldest.clone();
         tokio::spawn(async move {
             let mut line = Fair::default();
             let mut jobs = Vec::with_capacity(WAITING);
@@ -76,10 +89,10 @@ impl Writer {
                 }
                 jobs.drain(..).for_each(|job| line.push(job.job.account(), job));
                 let mut group = Group::default();
-                let (mut count, mut weight) = (0, 0);
+                let (mut count, mut weight, mut oldest) = (0, 0, None);
                 let instance = instance.load(Ordering::Acquire);
                 while count < TAKEN && weight < GROUP {
-                    let Some(Item { job, life, chain }) = line.pop() else { break };
+                    let Some(Item { job, queued, life, chain }) = line.pop() else { break };
                     // Planned in an earlier life: what it rests on may be another instance's by now.
                     if life.is_some_and(|life| life != instance) && job.is_fenced() {
                         job.refuse(StoreError::Fenced);
@@ -89,14 +102,18 @@ impl Writer {
                         job.refuse(StoreError::Unavailable("what comes before it is not committed".into()));
                         continue;
                     }
+                    oldest = Some(oldest.map_or(queued, |it: Instant| it.min(queued)));
                     group.chains.extend(chain);
                     (count, weight) = (count + 1, weight + job.weight());
                     group.push(job);
                 }
+                *noted.lock().unwrap_or_else(|e| e.into_inner()) = oldest;
                 group.write(&db, instance, &listeners).await;
+                *noted.lock().unwrap_or_else(|e| e.into_inner()) = None;
             }
         });
-        Self { queue, places: Arc::new(Semaphore::new(WAITING)), life: None }
+        let [places, callers] = [WAITING; 2].map(|room| Arc::new(Semaphore::new(room)));
+        Self { queue, places, callers, oldest, life: None }
     }
 
     /// The same writer, in the name of one life of this process.
@@ -132,6 +149,10 @@ impl Writer {
         &self,
         all: Vec<W>,
     ) -> Result<Vec<Result<W::Output, StoreError>>, StoreError> {
+        let _caller = self.callers.try_acquire().map_err(|_| StoreError::Full)?;
+        if WAITING - self.callers.available_permits() > CROWD && self.waited() > BEHIND {
+            return Err(StoreError::Full);
+        }
         let count = u32::try_from(all.len()).unwrap_or(u32::MAX);
         let _places = self.places.try_acquire_many(count).map_err(|_| StoreError::Full)?;
         let slots = self.queue.try_reserve_many(all.len()).map_err(|_| StoreError::Full)?;
@@ -145,7 +166,13 @@ impl Writer {
     }
 
     fn item(&self, job: Job, chain: Option<&Chain>) -> Item {
-        Item { job, life: self.life, chain: chain.cloned() }
+        Item { job, queued: Instant::now(), life: self.life, chain: chain.cloned() }
+    }
+
+    /// How long the oldest of what is being written has waited.
+    fn waited(&self) -> Duration {
+        let oldest = *self.oldest.lock().unwrap_or_else(|e| e.into_inner());
+        oldest.map_or(Duration::ZERO, |since| since.elapsed())
     }
 }
 

@@ -14,6 +14,7 @@ mod kills;
 mod ledger;
 mod outages;
 mod outside;
+mod overload;
 mod pressure;
 mod schedules;
 mod schemas;
@@ -129,6 +130,7 @@ drills! {
     pressure::half_open on Sqlite: "half-open connections"
     pressure::overload on Sqlite Postgres: "more at once than may wait"
     schedules::schedules on Sqlite Postgres: "everything in any order"
+    overload::three_times_too_much on Postgres: "three times what the database takes"
     pressure::soak on Sqlite Postgres: "a steady stream"
 }
 

@@ -26,7 +26,7 @@ async fn started(at: At) -> (World, Process) {
 }
 
 /// Posts a body over a connection of its own; the status and how long it took. No connection counts as 0.
-async fn post(port: u16, body: &str) -> (u16, Duration) {
+pub async fn post(port: u16, body: &str) -> (u16, Duration) {
     let began = Instant::now();
     let mut line = Connection::new(([127, 0, 0, 1], port).into(), "localhost", "/webhook");
     let signed = signature::sign(APP_SECRET.as_bytes(), body.as_bytes());
