@@ -34,9 +34,10 @@ pub(super) async fn run(store: Store, clock: Clock, days: Option<u32>) {
 }
 
 async fn once(store: &Store, now: i64, days: Option<u32>) -> Result<u64, StoreError> {
-    let ended = store.end_erasures(now).await?;
-    if ended > 0 {
-        tracing::info!(ended, "erasures that something had stopped are ended");
+    match store.end_erasures(now).await {
+        Ok(0) => {}
+        Ok(ended) => tracing::info!(ended, "erasures that something had stopped are ended"),
+        Err(error) => tracing::error!(%error, "erasures that something had stopped are not ended"),
     }
     let before = |days: u32| now - i64::from(days) * DAY;
     let told = before(days.map_or(TOLD, |days| days.min(TOLD)));

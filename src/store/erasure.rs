@@ -65,15 +65,23 @@ impl Store {
         self.end_erasure(id, &traces, line.now).await.map(Some)
     }
 
-    /// Ends the erasures that something stopped; how many.
+    /// Ends the erasures that something stopped; how many. One that fails keeps no other from its end.
     pub async fn end_erasures(&self, now: i64) -> Result<usize, StoreError> {
         let text = "select id, erasing from contacts where erasing is not null order by id";
         let rows = self.read().query_all_raw(sql::statement(self.read(), text, [])).await?;
+        let mut ended = 0;
         for row in &rows {
-            self.end_erasure(row.try_get("", "id")?, &parsed(&row.try_get::<String>("", "erasing")?)?, now)
-                .await?;
+            let (id, traces): (i64, String) = (row.try_get("", "id")?, row.try_get("", "erasing")?);
+            let done = match parsed(&traces) {
+                Ok(traces) => self.end_erasure(id, &traces, now).await.map(drop),
+                Err(error) => Err(error),
+            };
+            match done {
+                Ok(()) => ended += 1,
+                Err(error) => tracing::error!(contact = id, %error, "an erasure cannot be ended"),
+            }
         }
-        Ok(rows.len())
+        Ok(ended)
     }
 
     /// From here on the contact is nobody. `None`: there is none, or it is erased already.
