@@ -65,7 +65,7 @@ type Reason = (&'static str, &'static str, &'static str);
 const NOTHING: &str = "Nothing to do.";
 const START: &str = "Start it again, or log it out.";
 
-const REASONS: [Reason; 21] = [
+const REASONS: [Reason; 22] = [
     (
         "scan_qr",
         "The QR code waits to be scanned.",
@@ -88,6 +88,11 @@ const REASONS: [Reason; 21] = [
         "engine_forgot",
         "The engine no longer has this session's keys; what waits to be sent is kept.",
         "Start it and scan the new QR code.",
+    ),
+    (
+        "restored",
+        "The database was brought back from a copy, and this session does not go on by itself.",
+        "See that it runs nowhere else, then start it; where a QR code is shown, scan it again.",
     ),
     ("qr_expired", "Nobody scanned the QR codes in time.", "Start it for a new QR code."),
     (
@@ -350,7 +355,15 @@ mod tests {
 
     #[test]
     fn every_reason_has_a_sentence_of_its_own() {
-        let all = ["scan_qr", "connected", "stopped", "phone_logged_out", "key_refused", "needs_attention"];
+        let all = [
+            "scan_qr",
+            "connected",
+            "stopped",
+            "restored",
+            "phone_logged_out",
+            "key_refused",
+            "needs_attention",
+        ];
         let sentences: std::collections::HashSet<_> =
             all.map(|reason| explain(reason).0).into_iter().collect();
         assert_eq!(sentences.len(), all.len());

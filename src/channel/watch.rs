@@ -334,7 +334,7 @@ impl Sessions {
 pub(super) fn reason_to_wait(state: State, reason: &str) -> &'static str {
     match (state, reason) {
         (State::LoggedOut, _) => "session_logged_out",
-        (_, "stopped" | "stopping") => "session_stopped",
+        (_, "stopped" | "stopping" | "restored") => "session_stopped",
         _ => "session_disconnected",
     }
 }

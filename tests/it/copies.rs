@@ -156,11 +156,16 @@ async fn what_a_copy_had_under_way_is_not_done_again() {
             "insert into pending_messages (message_id, conversation_id, at) select min(id), min(conversation_id), 0 from messages",
             "insert into event_states (event_id, state, at) select min(id), 'received', 0 from webhook_events",
             "insert into event_states (event_id, state, at) select max(id), 'parked', 0 from webhook_events",
+            &session("own", "native"),
+            &session("theirs", "waha"),
+            "insert into session_keys (tenant_id, session_id, kind, k1, k2, value, generation) \
+             select tenant_id, id, 'device', '', '', 'sealed', 7 from whatsapp_sessions where name = 'own'",
         ] {
             world.db.execute(statement).await.unwrap();
         }
         let open = "select state from event_states union all select status from turns union all \
-                    select status from deliveries order by 1";
+                    select status from deliveries union all select wanted from whatsapp_sessions union all \
+                    select value from session_keys order by 1";
         let before = world.db.texts(open).await;
         let commands = [
             &["backup", &copy][..],
@@ -186,6 +191,15 @@ async fn what_a_copy_had_under_way_is_not_done_again() {
         ] {
             assert_eq!(world.db.texts(question).await, [answer; 2], "{question}");
         }
+        let stopped = "select name || ' ' || wanted || ' ' || state || ' ' || reason || ' ' || keys_generation || \
+                       case when paired then ' paired' else '' end from whatsapp_sessions order by name";
+        let (own, theirs) =
+            ("own stopped logged_out restored 8", "theirs stopped disconnected restored 7 paired");
+        assert_eq!(world.db.texts(stopped).await, [own, theirs]);
+        assert!(
+            world.db.texts("select value from session_keys").await.is_empty(),
+            "old keys break conversations"
+        );
         let noted = "select text from messages where note = 'restored' union all \
                      select reason from event_states where state = 'quarantined'";
         assert_eq!(world.db.texts(noted).await, ["before", "restored", "restored"]);
@@ -196,4 +210,13 @@ async fn what_a_copy_had_under_way_is_not_done_again() {
         service.settle().await;
         service.running.stop().await;
     }
+}
+
+/// A connected session of the first tenant.
+fn session(name: &str, engine: &str) -> String {
+    format!(
+        "insert into whatsapp_sessions (tenant_id, name, engine, is_default, wanted, state, reason, state_at, paired, \
+         pace, keys_generation, created_at, updated_at) select min(id), '{name}', '{engine}', false, 'running', \
+         'connected', 'connected', 0, true, '{{}}', 7, 0, 0 from tenants"
+    )
 }
