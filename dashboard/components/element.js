@@ -95,6 +95,7 @@ class SwitchboardElement extends HTMLElement {
   #sheet = new CSSStyleSheet();
   #shown = new Map();
   #life = 0;
+  #target = null;
 
   constructor() {
     super();
@@ -117,8 +118,15 @@ class SwitchboardElement extends HTMLElement {
     this.end();
     this.#life += 1;
     const wrong = this.wrongToken();
-    if (wrong === null) return this.begin();
-    this.refuse(wrong);
+    if (wrong !== null) return this.refuse(wrong);
+    // A token for somebody or something else: nothing of the former is shown, kept or sent. A renewed one goes on.
+    const { tenant, account, to, conversation, session } = claimsOf(this.getAttribute('token'));
+    const target = JSON.stringify([tenant, account, to, conversation, session, this.getAttribute('server')]);
+    if (this.#target !== target) {
+      this.#target = target;
+      this.forget();
+    }
+    this.begin();
   }
 
   /** Grows whenever what was begun before does not count any more. */
@@ -130,9 +138,8 @@ class SwitchboardElement extends HTMLElement {
     if (token === '') return 'noToken';
     const claims = claimsOf(token);
     if (claims === null || claims.component !== this.component) return 'noToken';
-    if (claims.origin !== location.origin) return 'site';
-    // The server's clock decides; a page's own may be wrong by a little.
-    return claims.expires + 60_000 < Date.now() ? 'expired' : null;
+    // When it ends is the server's to say: a page's own clock may be wrong.
+    return claims.origin === location.origin ? null : 'site';
   }
 
   get tag() {

@@ -41,9 +41,21 @@ class WhatsappConnect extends SwitchboardElement {
   #sure = false;
   #typed = null;
   #number = '';
+  /** Grows with every other session. */
+  #which = 0;
+
+  /** Before another session. */
+  forget() {
+    this.#session = this.#code = this.#error = this.#typed = null;
+    this.#endsAt = 0;
+    this.#busy = this.#sure = false;
+    this.#number = '';
+    this.#which += 1;
+  }
 
   begin() {
     this.refused = null;
+    this.draw();
     void this.#ask();
   }
 
@@ -58,7 +70,7 @@ class WhatsappConnect extends SwitchboardElement {
     try {
       const session = await this.call('GET', 'session');
       if (life !== this.life) return;
-      this.#error = null;
+      if (this.#error?.status === 0) this.#error = null;
       this.#take(session);
     } catch (error) {
       if (life !== this.life || this.refused) return;
@@ -74,16 +86,17 @@ class WhatsappConnect extends SwitchboardElement {
     this.#busy = true;
     this.#error = null;
     this.draw();
-    const life = this.life;
+    const [life, which] = [this.life, this.#which];
     try {
       const answer = await this.call('POST', `session/${path}`, body);
+      if (which !== this.#which) return null;
       if (answer.state) this.#take(answer);
       return answer;
     } catch (error) {
-      if (!this.refused) this.#error = error;
+      if (!this.refused && which === this.#which) this.#error = error;
       return null;
     } finally {
-      this.#busy = false;
+      if (which === this.#which) this.#busy = false;
       if (life === this.life && !this.refused) {
         this.draw();
         if (this.#error === null) void this.#ask();

@@ -35,9 +35,23 @@ class WhatsappSend extends SwitchboardElement {
   #sent = null;
   #timer = null;
   #look = null;
+  /** Grows when the form is to be made anew. */
+  #shownText = 0;
+
+  /** Before another customer. */
+  forget() {
+    this.#recipient = null;
+    this.#text = '';
+    this.#key = crypto.randomUUID();
+    this.#busy = false;
+    this.#error = null;
+    this.#sent = null;
+    this.#shownText += 1;
+  }
 
   begin() {
     this.refused = null;
+    this.draw();
     void this.#meet();
     if (this.#sent) void this.#follow();
   }
@@ -71,18 +85,21 @@ class WhatsappSend extends SwitchboardElement {
     this.#error = null;
     this.draw();
     const life = this.life;
+    const before = this.#shownText;
     try {
       // The same key for every try of these words: they go out once.
       const { id, status } = await this.call('POST', 'messages', { message: words }, this.#key);
+      if (before !== this.#shownText) return;
       this.#sent = { id, status, words };
       this.#text = '';
       this.#key = crypto.randomUUID();
       this.say('sent', { id });
     } catch (error) {
+      if (before !== this.#shownText) return;
       if (!this.refused) this.#error = error;
     }
     this.#busy = false;
-    if (life !== this.life || this.refused) return;
+    if (!this.isConnected || this.refused) return;
     this.draw();
     if (this.#sent && this.#error === null) void this.#follow();
     else void this.#meet();
@@ -128,7 +145,7 @@ class WhatsappSend extends SwitchboardElement {
     const words = takes === 'open' ? (windowUntil ? this.t('open', { time: this.time(windowUntil) }) : '') : this.t({ closed: 'closed', opted_out: 'optedOut' }[takes] ?? 'notActive');
     return [
       words === '' ? null : ['window', words, () => make('p', { class: takes === 'open' ? 'quiet' : 'note', role: 'status' }, words)],
-      takes !== 'open' ? null : ['form', this.tag, () => make('form', { onsubmit: (event) => { event.preventDefault(); void this.#send(); } },
+      takes !== 'open' ? null : ['form', `${this.tag}${this.#shownText}`, () => make('form', { onsubmit: (event) => { event.preventDefault(); void this.#send(); } },
         make('label', {}, this.t('message'), make('textarea', {
           rows: 3, maxlength: 4096, dir: 'auto', value: this.#text, oninput: (event) => { this.#text = event.target.value; },
           onkeydown: (event) => { if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) { event.preventDefault(); void this.#send(); } },

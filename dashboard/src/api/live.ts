@@ -10,6 +10,8 @@ import { listen } from './stream';
 const BEAT = 2000;
 /** What changed within so long is asked together, in milliseconds. */
 const GATHER = 250;
+/** Between two looks at what changed, in milliseconds: under steady traffic something always has. */
+const REST = 1000;
 /** With a line, everything is looked at this rarely all the same, in milliseconds. */
 const SELDOM = 60_000;
 /** Whoever reads far back is not asked for all of it again. */
@@ -75,15 +77,23 @@ export function useLive() {
     let waiting: Changed | null = null;
     let timer: ReturnType<typeof setTimeout> | undefined;
     let stop: (() => void) | undefined;
+    let last = 0;
     const flush = () => {
       timer = undefined;
       const changed = waiting;
+      if (changed === null) return;
+      // What is being asked is let finish, and asked once more then: begun anew each time it would never come.
+      if (client.isFetching({ predicate: (query) => shows(query, changed) }) > 0) {
+        timer = setTimeout(flush, GATHER);
+        return;
+      }
       waiting = null;
-      if (changed !== null) void client.invalidateQueries({ predicate: (query) => shows(query, changed) });
+      last = Date.now();
+      void client.invalidateQueries({ predicate: (query) => shows(query, changed) });
     };
     const take = (changed: Changed) => {
       waiting = merge(waiting, changed);
-      timer ??= setTimeout(flush, GATHER);
+      timer ??= setTimeout(flush, Math.max(GATHER, last + REST - Date.now()));
     };
     const begin = () => {
       stop ??= listen('/api/v1/live', ({ name, data }) => {

@@ -22,20 +22,20 @@ import { isSession, SESSION, sessionsQuery } from '../sessions/data';
 const PATH = '/api/v1/contacts/{id}';
 
 /** A number that can write to the contact: an official one, or a linked one. */
-interface Way { id: string; label: string; send: (message: string) => Promise<{ data: { id: string } }> }
+interface Way { id: string; label: string; send: (message: string, idempotencyKey: string) => Promise<{ data: { id: string } }> }
 
 function useWays(phone: string): Way[] {
   const numbers = useQuery(numbersQuery).data ?? [];
   const sessions = useQuery(sessionsQuery).data ?? [];
   const official = numbers.filter((number) => !isSession(number.phoneNumberId) && ['active', 'restricted', 'token_invalid'].includes(number.status)).map((number): Way => ({
     id: number.id, label: `${number.displayPhoneNumber ?? number.phoneNumberId} · ${number.chatbotId}`,
-    send: (message) => api('post', '/api/v1/whatsapp/send', {
-      query: { chatbotId: number.chatbotId, phoneNumberId: number.phoneNumberId }, body: { to: phone, message } as never, idempotencyKey: crypto.randomUUID(),
+    send: (message, idempotencyKey) => api('post', '/api/v1/whatsapp/send', {
+      query: { chatbotId: number.chatbotId, phoneNumberId: number.phoneNumberId }, body: { to: phone, message } as never, idempotencyKey,
     }),
   }));
   const linked = sessions.filter((session) => session.phone).map((session): Way => ({
     id: session.id, label: `+${session.phone ?? ''} · ${session.name}`,
-    send: (message) => api('post', `${SESSION}/messages`, { params: { name: session.name }, body: { to: phone, message }, idempotencyKey: crypto.randomUUID() }),
+    send: (message, idempotencyKey) => api('post', `${SESSION}/messages`, { params: { name: session.name }, body: { to: phone, message }, idempotencyKey }),
   }));
   return [...official, ...linked];
 }
@@ -46,11 +46,16 @@ function Write({ phone }: { phone: string }) {
   const form = useForm<{ through: string | null; message: string }>({ through: null, message: '' }, ['message', 'to']);
   const client = useQueryClient();
   const [sent, setSent] = useState<string | null>(null);
+  /** The same words through the same number keep their key until they are taken, so that another try sends them once. */
+  const [last] = useState({ words: '', key: '' });
   const chosen = usable.find((number) => number.id === form.values.through) ?? usable[0];
   if (chosen === undefined) return null;
   const send = async () => {
     const done = await form.submit(async () => {
-      const answer = await chosen.send(form.values.message);
+      const words = `${chosen.id} ${form.values.message}`;
+      if (words !== last.words) Object.assign(last, { words, key: crypto.randomUUID() });
+      const answer = await chosen.send(form.values.message, last.key);
+      last.words = '';
       setSent(answer.data.id);
       void client.invalidateQueries({ queryKey: ['messages'] });
     });

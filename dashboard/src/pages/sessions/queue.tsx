@@ -35,15 +35,17 @@ export function Queue({ session }: { session: Session }) {
     setBusy(true);
     setSure(false);
     let done = 0;
+    let failed: unknown = null;
     for (const id of ids) {
       try {
         await api('delete', '/api/v1/deliveries/{id}', { params: { id } });
         done++;
       } catch (error) {
-        if (ids.length === 1) notifications.show({ color: 'red', message: sentence(error) });
+        failed = error;
       }
     }
     setBusy(false);
+    if (failed !== null) notifications.show({ color: 'red', message: sentence(failed) });
     if (done > 0) notifications.show({ color: 'brand', message: t('queue.withdrawn', { count: done }) });
     void client.invalidateQueries({ queryKey: ['deliveries'] });
     void client.invalidateQueries({ queryKey: ['session', session.name] });
