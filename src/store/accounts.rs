@@ -263,10 +263,13 @@ impl Store {
             );
             inserted(&tx, &text, account.values()).await?
         } else {
-            // When Meta asked for the token may have been noted since this was read, while Graph was asked.
+            // When Meta asked for the token may have been noted since this was read, while Graph was asked. Of another
+            // token that says nothing.
+            let token = 2 + FIELDS.split(", ").take_while(|name| name.trim() != "verify_token_hash").count();
             let column = |(n, name): (usize, &str)| match (name.trim(), n + 2) {
                 ("verified_at", n) => format!(
-                    "verified_at = case when verified_at is null or ${n} > verified_at then ${n} else verified_at end"
+                    "verified_at = case when verify_token_hash = ${token} and verified_at > coalesce(${n}, 0) \
+                     then verified_at else ${n} end"
                 ),
                 (name, n) => format!("{name} = ${n}"),
             };

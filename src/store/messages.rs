@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Value};
 use uuid::Uuid;
 
+use super::changes::Change;
 use super::conversations::{self, ConversationRef};
 use super::threads::{self, Control};
 use super::{Store, StoreError, media, sql};
@@ -302,8 +303,12 @@ impl Store {
         let among = sql::among(&tx, 1, "bigint");
         let text = format!("delete from pending_messages where message_id {among}");
         tx.execute_raw(sql::statement(&tx, &text, [sql::json(ids)])).await?;
-        let text = format!("update messages set note = $2 where id {among}");
-        tx.execute_raw(sql::statement(&tx, &text, [sql::json(ids), why.into()])).await?;
-        Ok(tx.commit().await?)
+        let text = format!("update messages set note = $2 where id {among} returning conversation_id");
+        let rows = tx.query_all_raw(sql::statement(&tx, &text, [sql::json(ids), why.into()])).await?;
+        let talks = rows.iter().map(|row| row.try_get("", "conversation_id"));
+        let talks = talks.collect::<Result<Vec<i64>, _>>()?;
+        tx.commit().await?;
+        self.changes().note(talks.into_iter().map(Change::Conversation));
+        Ok(())
     }
 }

@@ -22,7 +22,7 @@ function useConversations({ q, chatbot, show }: Search) {
     initialPageParam: '',
     queryFn: ({ pageParam, signal }) =>
       api('get', '/api/v1/conversations', {
-        query: { q: q ?? '', chatbotId: chatbot ?? '', handedOver: show === 'people' ? 'true' : '', cursor: pageParam, limit: 40 }, signal,
+        query: { q: q ?? '', chatbotId: chatbot ?? '', cursor: pageParam, limit: 40, ...(show === 'people' && { handedOver: true }) }, signal,
       }),
     getNextPageParam: (page) => page.nextCursor,
     placeholderData: keepPreviousData,

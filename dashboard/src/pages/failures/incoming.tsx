@@ -20,7 +20,7 @@ export function Incoming() {
   // What reached nobody's number belongs to no client: the platform's people look after it.
   const everybody = useMe().platform;
   const client = useQueryClient();
-  const [state, setState] = useState<string>('unroutable');
+  const [state, setState] = useState<(typeof STATES)[number]>('unroutable');
   const [open, setOpen] = useState<string | null>(null);
   const query = useInfiniteQuery({
     queryKey: ['events', state], initialPageParam: '',
