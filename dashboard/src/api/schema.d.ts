@@ -218,6 +218,145 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/component-tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes a token that lets a page of another site show one component, for minutes: for one session to link, or for one
+         *     customer to write to. It ends with the API key that asked for it. Linking takes a key of an admin, writing one of an agent.
+         */
+        post: operations["components_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/components/{site}/messages": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Writes to the customer. The same rules hold as for `POST /api/v1/whatsapp/send`. */
+        post: operations["components_write"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/components/{site}/messages/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How a message fares; of this customer alone. */
+        get: operations["components_fate"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/components/{site}/recipient": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the customer may be written to. */
+        get: operations["components_recipient"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/components/{site}/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where the number stands. */
+        get: operations["components_session"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/components/{site}/session/connect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begins to link the number, or goes on: soon there is a code to scan. */
+        post: operations["components_connect"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/components/{site}/session/disconnect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Unlinks the number. */
+        post: operations["components_disconnect"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/components/{site}/session/pairing-code": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A code to type into the phone instead of scanning; WhatsApp may refuse it, so the QR code stays. */
+        post: operations["components_pairing_code"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/contacts": {
         parameters: {
             query?: never;
@@ -692,6 +831,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What changes, as server-sent events called `changed`: look at what they name again. The first one names everything.
+         *     A comment comes every 15 seconds; a line without any for 40 is dead, and to be opened anew. It ends when the caller may
+         *     look no more, when it is not read, and when the server stops. Of one tenant 64 are open at once (429 beyond), on one
+         *     server 1,024 (503).
+         */
+        get: operations["live_live"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/me": {
         parameters: {
             query?: never;
@@ -735,7 +896,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Keeps a file to be sent, of at most 16 MB: as the raw body, or as the field `file` of a form. */
+        /**
+         * Keeps a file to be sent, for thirty days: as the raw body, up to 100 MB, or as the field `file` of a form of up to
+         *     16 MB. WhatsApp takes documents of 100 MB, video and audio of 16, images of 5, stickers of 500 KB.
+         */
         post: operations["media_upload"];
         delete?: never;
         options?: never;
@@ -1601,7 +1765,7 @@ export interface components {
         /** @description One of many. */
         Addressee: {
             /** @description Theirs; the common one unless given. */
-            message?: string | null;
+            message?: string;
             /** @description Also taken as `phone`, `number` or `phoneNumber`. */
             to: string;
         };
@@ -1657,6 +1821,19 @@ export interface components {
             status: string;
             success: boolean;
         };
+        /** @description What to look at again. */
+        Changed: {
+            /** @description Integrations that are new, changed or gone. */
+            accounts: components["schemas"]["AccountId"][];
+            /** @description Too much to name it, or some news was lost: everything. */
+            all: boolean;
+            /** @description Conversations: something was said, or somebody else has them. */
+            conversations: components["schemas"]["ConversationId"][];
+            /** @description Deliveries that got further, or failed. */
+            deliveries: components["schemas"]["DeliveryId"][];
+            /** @description Sessions that stand elsewhere. */
+            sessions: string[];
+        };
         /** @description A chatbot to be made, or what changes about one: absent fields stay, null ones go back to their default. */
         ChatbotChange: {
             /** @description The key at its responder; write-only. */
@@ -1681,7 +1858,7 @@ export interface components {
              */
             historyLimit?: number | null;
             /** @description Only for a new one: 1 to 64 letters, digits, dots, hyphens or underscores; made up unless given. */
-            id?: string | null;
+            id?: string;
             mediaLinks?: boolean | null;
             /** @description The id unless given. */
             name?: string | null;
@@ -1768,6 +1945,16 @@ export interface components {
             qrCode?: string | null;
             timestamp: components["schemas"]["Time"];
         };
+        /**
+         * @description Which component a token is for.
+         * @enum {string}
+         */
+        Component: "connect" | "send";
+        /** @description Which phone is to be linked by a code. */
+        ComponentPhone: {
+            /** @description 7 to 15 digits with their country code; `+` may lead. */
+            phoneNumber: string;
+        };
         /** @description A session that waits to be scanned. */
         Connecting: {
             message: string;
@@ -1810,7 +1997,10 @@ export interface components {
         };
         /** @description E-mail address and password. */
         Credentials: {
-            /** @example ada@example.com */
+            /**
+             * Format: email
+             * @example ada@example.com
+             */
             email: string;
             /** Format: password */
             password: string;
@@ -1937,13 +2127,36 @@ export interface components {
             message: string;
             success: boolean;
         };
+        /** @description A QR code to be drawn: a page's own policy may allow it no pictures. */
+        Drawing: {
+            /** @description Whether a new code is awaited: show this one greyed. */
+            expired: boolean;
+            expiresAt?: components["schemas"]["Time"] | null;
+            /** @description What is dark: the `d` of an SVG path. */
+            path: string;
+            /**
+             * Format: int64
+             * @description Seconds until then, by the server's clock.
+             */
+            secondsLeft?: number | null;
+            /** @description Units of a side, with the white ones around it. */
+            side: number;
+            /**
+             * Format: int64
+             * @description Grows with every new code.
+             */
+            version: number;
+        };
         /** @description An endpoint to be made, or what changes about one. */
         EndpointChange: {
             /** @description Off: nothing is told, and what waits is dead. On again, it begins anew. */
             disabled?: boolean;
             /** @description What it hears of; everything unless given. */
             types?: components["schemas"]["EventType"][] | null;
-            /** @description https, and not inside a private network. */
+            /**
+             * Format: uri
+             * @description https, and not inside a private network.
+             */
             url?: string;
         };
         /** @description An endpoint, without its secret. */
@@ -2131,17 +2344,30 @@ export interface components {
              */
             userMessages: number;
         };
-        /** @description One of its files. */
+        /** @description A file, by exactly one of its id and its address. Words below it with image, video and document; a name with document. */
         File: {
             /** Format: int64 */
             ageSeconds: number;
+            caption?: string;
+            filename?: string;
+            id?: string;
+            /** Format: uri */
+            link?: string;
             name: string;
             /** Format: int64 */
             size: number;
-        };
+            voice?: boolean;
+        } & ({
+            link?: never;
+        } | {
+            id?: never;
+        });
         /** @description The first person, who belongs to the platform and owns it. */
         FirstPerson: {
-            /** @example ada@example.com */
+            /**
+             * Format: email
+             * @example ada@example.com
+             */
             email: string;
             /** @description What people call them; the e-mail address unless given. */
             name?: string;
@@ -2194,7 +2420,10 @@ export interface components {
             mode?: components["schemas"]["Mode"];
             status?: components["schemas"]["Wanted"];
             verifyToken?: string;
-            /** @description Null: the server's own. */
+            /**
+             * Format: uri
+             * @description Null: the server's own.
+             */
             webhookUrl?: string | null;
         };
         /** @description A number serving a chatbot. */
@@ -2232,7 +2461,10 @@ export interface components {
         };
         /** @description Somebody to be invited. */
         Invitation: {
-            /** @example ada@example.com */
+            /**
+             * Format: email
+             * @example ada@example.com
+             */
             email: string;
             /** @description What people call them; the e-mail address unless given. */
             name?: string;
@@ -2273,22 +2505,50 @@ export interface components {
         /** @description What to send, and to whom. */
         Letter: {
             /** @description Of older callers; the person is found by the number. */
-            contactId?: string | null;
+            contactId?: string | number;
             /** @description Instead of `to`: up to 1,000 people, each perhaps with words of their own. */
-            contacts?: components["schemas"]["Addressee"][] | null;
+            contacts?: components["schemas"]["Addressee"][];
             /** @description At most 4,096 characters. Also taken as `text`. */
-            message?: string | null;
+            message?: string;
             /** @description False refuses what cannot leave at once because the session is not connected; true unless given. */
-            queue?: boolean | null;
+            queue?: boolean;
             /** @description 7 to 15 digits with their country code; `+` may lead. Also taken as `number`, `phoneNumber` or `phone`. */
-            to?: string | null;
-            /** @description `single` or `bulk`; what else is given tells as much. */
-            type?: string | null;
+            to?: string;
+            /**
+             * @description `single` or `bulk`; what else is given tells as much.
+             * @enum {string}
+             */
+            type?: "single" | "bulk";
+        } | {
+            contacts?: never;
+        } | {
+            contacts: unknown;
         };
         /** @description A person with a new link: the only time it is shown. */
         LinkView: components["schemas"]["UserView"] & {
             /** @description Give it to them and to nobody else: whoever opens it chooses the password. Good once, for a week. */
             link: string;
+        };
+        /** @description A number to be linked, as a component shows it. */
+        Linking: {
+            /** @description What to do. */
+            advice: string;
+            /** @description The session; null: there is none before the first `connect`. */
+            id?: string | null;
+            /** @description The linked number, digits. */
+            phone?: string | null;
+            /**
+             * Format: int64
+             * @description How soon to ask again, in milliseconds.
+             */
+            pollAfterMs: number;
+            qr?: components["schemas"]["Drawing"] | null;
+            /** @description Why, as a stable word; `none` where there is no session. */
+            reason: string;
+            /** @description Why, in one sentence. */
+            sentence: string;
+            /** @description As of a session; `disconnected` where there is none. */
+            state: components["schemas"]["State"];
         };
         /** @description A page of things. */
         Listing_AccountEventView: {
@@ -2963,7 +3223,10 @@ export interface components {
             phoneNumberId: string;
             /** @description 8 characters or more, used nowhere else; write-only. */
             verifyToken: string;
-            /** @description The callback URL at Meta, where it is not the server's own. */
+            /**
+             * Format: uri
+             * @description The callback URL at Meta, where it is not the server's own.
+             */
             webhookUrl?: string | null;
         };
         /** @description A key to be made. */
@@ -2992,12 +3255,13 @@ export interface components {
         NewSession: {
             /** @description Who answers; nobody unless given. */
             chatbotId?: string | null;
-            engine?: string | null;
+            /** @enum {string} */
+            engine?: "waha" | "native" | "sandbox";
             /** @description 1 to 54 letters, digits, hyphens or underscores; `tenant_<id>` for a tenant's first, unless given. */
-            name?: string | null;
-            pace?: components["schemas"]["Pace"] | null;
+            name?: string;
+            pace?: components["schemas"]["Pace"];
             /** @description To be linked by a code instead of a QR: ask for it at `…/pairing-code`. */
-            phoneNumber?: string | null;
+            phoneNumber?: string;
         };
         /** @description A tenant to be made. */
         NewTenant: {
@@ -3008,6 +3272,42 @@ export interface components {
             /** @description 1 to 64 letters, digits, dots, hyphens or underscores; made up unless given. */
             id?: string;
             name: string;
+        };
+        /** @description What a token is to be for. */
+        NewToken: {
+            /** @description For `send`: the chatbot whose number sends. Needed where several numbers could. */
+            chatbotId?: string;
+            component: components["schemas"]["Component"];
+            /** @description For `send`, instead of `to`: a contact of the tenant, written to where they wrote last. */
+            contact?: string;
+            /** @description The site whose pages may use it, as browsers name it: `https://crm.example.com`. */
+            origin: string;
+            /**
+             * @description For `connect`: the session to link; the tenant's default one, made when first connected, unless given. For `send`:
+             *     the session to send through.
+             */
+            session?: string;
+            /** @description For `send`: 7 to 15 digits with their country code; `+` may lead. */
+            to?: string;
+            /**
+             * Format: int64
+             * @description Good for so many seconds, 10 to 900; 600 unless given.
+             */
+            ttlSeconds?: number;
+        } | {
+            chatbotId?: never;
+            /** @constant */
+            component?: "connect";
+            contact?: never;
+            to?: never;
+        } | {
+            /** @constant */
+            component?: "send";
+            contact?: never;
+        } | {
+            /** @constant */
+            component?: "send";
+            to?: never;
         };
         /** @description How one number fares. */
         NumberHealth: {
@@ -3059,7 +3359,7 @@ export interface components {
              * Format: int64
              * @description Days without a connection; 30 unless given.
              */
-            daysOld?: number | null;
+            daysOld?: number;
         };
         /**
          * @description How a check went.
@@ -3068,48 +3368,77 @@ export interface components {
         Outcome: "ok" | "failed" | "skipped";
         /** @description A message for a customer: `message` (plain words), or Meta's message object (`type` and the object named like it). */
         Outgoing: {
-            audio?: Record<string, never> | null;
+            audio?: components["schemas"]["File"];
             /** @description The caller's own name for the customer, taken from older callers and not used. */
-            contactId?: string | null;
+            contactId?: string | number | null;
             /** @description Meta's contact cards; with `bulk` up to 200 people, `{to,message}` each, the common message unless they have one. */
-            contacts?: Record<string, never>[] | null;
+            contacts?: Record<string, never>[];
             /** @description `{message_id}` of the message it answers. */
-            context?: Record<string, never> | null;
-            document?: Record<string, never> | null;
+            context?: {
+                message_id: string;
+            };
+            document?: components["schemas"]["File"];
             /** @description Send a free-form message although the customer last wrote more than 24 hours ago: Meta decides. */
-            force?: boolean | null;
+            force?: boolean;
             /** @description `{link}` or `{id}` (Meta's, or `med_…` of `POST /api/v1/media`), `caption`. */
-            image?: Record<string, never> | null;
+            image?: components["schemas"]["File"];
             /** @description Buttons, lists, links, requests for a location or for contact details. */
-            interactive?: Record<string, never> | null;
-            location?: Record<string, never> | null;
-            /** @description A file at this address goes with the words, as what its name says it is. */
-            mediaUrl?: string | null;
+            interactive?: Record<string, never>;
+            location?: {
+                address?: string | null;
+                latitude: number;
+                longitude: number;
+                name?: string | null;
+            };
+            /**
+             * Format: uri
+             * @description A file at this address goes with the words, as what its name says it is.
+             */
+            mediaUrl?: string;
             /** @description At most 4,096 characters, sent as they are. Also taken as `text`. */
-            message?: string | null;
-            /** @description As in Meta's own requests; not needed. */
-            messaging_product?: string | null;
-            number?: string | null;
-            phoneNumber?: string | null;
+            message?: string;
+            /**
+             * @description As in Meta's own requests; not needed.
+             * @constant
+             */
+            messaging_product?: "whatsapp";
+            number?: string;
+            phoneNumber?: string;
             /** @description `{message_id,emoji}`; an empty emoji takes the reaction back. */
-            reaction?: Record<string, never> | null;
+            reaction?: {
+                emoji: string;
+                message_id: string;
+            };
             /** @description Instead of `to`: a business-scoped user ID such as `US.13491208655302741918`. */
-            recipient?: string | null;
-            /** @description As in Meta's own requests; not needed. */
-            recipient_type?: string | null;
-            sticker?: Record<string, never> | null;
+            recipient?: string;
+            /**
+             * @description As in Meta's own requests; not needed.
+             * @constant
+             */
+            recipient_type?: "individual";
+            sticker?: components["schemas"]["File"];
             /** @description `{name,language:{code},components}`; the one kind that needs no open window. */
-            template?: Record<string, never> | null;
+            template?: {
+                components?: unknown[] | null;
+                language: {
+                    code: string;
+                };
+                name: string;
+            };
             /** @description The words again, or Meta's `{body,preview_url}`. */
-            text?: unknown;
+            text?: string | {
+                body: string;
+                preview_url?: boolean | null;
+            };
             /** @description 7 to 15 digits with their country code; `+` may lead. Also taken as `number` or `phoneNumber`. */
-            to?: string | null;
+            to?: string;
             /**
              * @description `text`, `image`, `video`, `audio`, `document`, `sticker`, `location`, `contacts`, `reaction`, `interactive` or
              *     `template`; or `bulk`: `message` for each of `contacts`, all of them or none.
+             * @enum {string}
              */
-            type?: string | null;
-            video?: Record<string, never> | null;
+            type?: "text" | "image" | "video" | "audio" | "document" | "sticker" | "location" | "contacts" | "reaction" | "interactive" | "template" | "single" | "bulk";
+            video?: components["schemas"]["File"];
         };
         /** @description Every number, and what happened within the last 24 hours. */
         Overview: {
@@ -3308,7 +3637,7 @@ export interface components {
         /** @description A question for the trial. */
         Question: {
             /** @description What a customer might write; `Hello` unless given. */
-            message?: string | null;
+            message?: string;
         };
         /** @description What waits to be sent. */
         Queue: {
@@ -3363,6 +3692,22 @@ export interface components {
             /** @description `ready`, `draining` or `unavailable`. */
             status: string;
         };
+        /** @description Whom a component writes to. */
+        Recipient: {
+            id?: components["schemas"]["ContactId"] | null;
+            /** @description What they call themselves. */
+            name?: string | null;
+            /** @description Their number, digits; null where they hide it. */
+            phone?: string | null;
+            /**
+             * @description `open`: words are taken; `closed`: the customer has not written within 24 hours, and Meta takes templates only;
+             *     `opted_out`: the customer wants no messages; `not_active`: the number does not send now.
+             */
+            takes: string;
+            /** @description `session` or `cloud`. */
+            through: string;
+            windowUntil?: components["schemas"]["Time"] | null;
+        };
         /** @description A number's PIN. */
         Registration: {
             /** @description Six digits of two-step verification. */
@@ -3382,14 +3727,16 @@ export interface components {
             /** @description Only tell which. */
             dryRun?: boolean;
             /** @description Received from here on: `2026-01-31`, or `2026-01-31T12:00:00Z`. */
-            since?: string;
+            since?: string | unknown | unknown;
             /**
              * @description Those left like this: `unroutable`, `quarantined`, `refused`, `parked`. Without it `since` is required, and all
              *     events of that time are meant, those that are done too.
              */
-            states?: string[];
+            states?: ("unroutable" | "quarantined" | "refused" | "parked")[];
             /** @description Received before. */
-            until?: string;
+            until?: string | unknown | unknown;
+        } | unknown | {
+            states: unknown;
         };
         /** @description What came of it. */
         Replayed: {
@@ -3438,11 +3785,14 @@ export interface components {
             /** @description For this reason alone. */
             reason?: string;
             /** @description From here on. */
-            since?: string;
-            /** @description `dead` (unless given), `failed` or `unknown`. */
-            status?: string;
+            since?: string | unknown | unknown;
+            /**
+             * @description `dead` (unless given), `failed` or `unknown`.
+             * @enum {string}
+             */
+            status?: "dead" | "failed" | "unknown";
             /** @description Those before. */
-            until?: string;
+            until?: string | unknown | unknown;
         };
         /**
          * @description What a member of a tenant is. Each may do all that the ones before it may.
@@ -3481,6 +3831,19 @@ export interface components {
              */
             status: number;
         };
+        /** @description How a message of the component fares. */
+        Sent: {
+            /** @description What to do about it. */
+            advice?: string | null;
+            deliveredAt?: components["schemas"]["Time"] | null;
+            id: components["schemas"]["DeliveryId"];
+            readAt?: components["schemas"]["Time"] | null;
+            /** @description Why, as a word. */
+            reason?: string | null;
+            sentAt?: components["schemas"]["Time"] | null;
+            /** @description As of a delivery. */
+            status: string;
+        };
         /** @description What older callers read of a message they sent. */
         SentOne: {
             data: components["schemas"]["QueuedAll"];
@@ -3494,8 +3857,11 @@ export interface components {
         SessionChange: {
             /** @description Who answers from now on; null: nobody. */
             chatbotId?: string | null;
-            /** @description True makes it the one that is meant where a call names none. */
-            isDefault?: boolean | null;
+            /**
+             * @description True makes it the one that is meant where a call names none.
+             * @constant
+             */
+            isDefault?: true;
             pace?: components["schemas"]["Pace"] | null;
         };
         /** @description A session. */
@@ -3551,13 +3917,19 @@ export interface components {
         };
         /** @description How to reach a chatbot's responder; stored as JSON, served by the API in the same shape. */
         Settings: {
-            /** @description Where it lives; the server's own default unless given. */
+            /**
+             * Format: uri
+             * @description Where it lives; the server's own default unless given.
+             */
             baseUrl?: string | null;
             /** @description Which kind; `response_api` unless given. */
             kind?: components["schemas"]["Kind"];
             /** @description Model name, for `openai`. */
             model?: string | null;
-            /** @description `metadata.originUrl` of the response API; `whatsapp://chat` unless given. */
+            /**
+             * Format: uri
+             * @description `metadata.originUrl` of the response API; `whatsapp://chat` unless given.
+             */
             originUrl?: string | null;
             /** @description Path below it. */
             path?: string | null;
@@ -4057,6 +4429,34 @@ export interface components {
             success: boolean;
         };
         /** @description A thing, and one sentence of what was done. */
+        Success_Linking: {
+            /** @description A number to be linked, as a component shows it. */
+            data: {
+                /** @description What to do. */
+                advice: string;
+                /** @description The session; null: there is none before the first `connect`. */
+                id?: string | null;
+                /** @description The linked number, digits. */
+                phone?: string | null;
+                /**
+                 * Format: int64
+                 * @description How soon to ask again, in milliseconds.
+                 */
+                pollAfterMs: number;
+                qr?: components["schemas"]["Drawing"] | null;
+                /** @description Why, as a stable word; `none` where there is no session. */
+                reason: string;
+                /** @description Why, in one sentence. */
+                sentence: string;
+                /** @description As of a session; `disconnected` where there is none. */
+                state: components["schemas"]["State"];
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
         Success_Me: {
             /** @description Who calls. */
             data: {
@@ -4269,6 +4669,29 @@ export interface components {
             success: boolean;
         };
         /** @description A thing, and one sentence of what was done. */
+        Success_Recipient: {
+            /** @description Whom a component writes to. */
+            data: {
+                id?: components["schemas"]["ContactId"] | null;
+                /** @description What they call themselves. */
+                name?: string | null;
+                /** @description Their number, digits; null where they hide it. */
+                phone?: string | null;
+                /**
+                 * @description `open`: words are taken; `closed`: the customer has not written within 24 hours, and Meta takes templates only;
+                 *     `opted_out`: the customer wants no messages; `not_active`: the number does not send now.
+                 */
+                takes: string;
+                /** @description `session` or `cloud`. */
+                through: string;
+                windowUntil?: components["schemas"]["Time"] | null;
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
         Success_Removed: {
             /** @description What was put away. */
             data: {
@@ -4337,6 +4760,26 @@ export interface components {
             data: components["schemas"]["EndpointView"] & {
                 /** @description `whsec_` and base64. Keep it: it cannot be shown again. */
                 secret: string;
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
+        Success_Sent: {
+            /** @description How a message of the component fares. */
+            data: {
+                /** @description What to do about it. */
+                advice?: string | null;
+                deliveredAt?: components["schemas"]["Time"] | null;
+                id: components["schemas"]["DeliveryId"];
+                readAt?: components["schemas"]["Time"] | null;
+                /** @description Why, as a word. */
+                reason?: string | null;
+                sentAt?: components["schemas"]["Time"] | null;
+                /** @description As of a delivery. */
+                status: string;
             };
             /** @description What was done. */
             message: string;
@@ -4445,6 +4888,23 @@ export interface components {
             success: boolean;
         };
         /** @description A thing, and one sentence of what was done. */
+        Success_TokenView: {
+            /** @description A token for a page. */
+            data: {
+                component: components["schemas"]["Component"];
+                expiresAt: components["schemas"]["Time"];
+                /** @description The site's tag, which stands in the addresses the component calls. */
+                id: string;
+                origin: string;
+                /** @description For the component's attribute `token`; not shown again. */
+                token: string;
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
         Success_Trial: {
             /** @description How a trial went. */
             data: {
@@ -4464,6 +4924,20 @@ export interface components {
                 reason?: string | null;
                 request?: components["schemas"]["SeenRequest"] | null;
                 response?: components["schemas"]["SeenResponse"] | null;
+            };
+            /** @description What was done. */
+            message: string;
+            /** @description Always true, but for a thing that is not there: see `GET /api/v1/whatsapp/integration`. */
+            success: boolean;
+        };
+        /** @description A thing, and one sentence of what was done. */
+        Success_TypedCode: {
+            /** @description A code to type into the phone. */
+            data: {
+                /** @description Eight letters and digits. */
+                code: string;
+                /** @description The session. */
+                id: string;
             };
             /** @description What was done. */
             message: string;
@@ -4518,6 +4992,14 @@ export interface components {
             id: string;
             name: string;
         };
+        /** @description Where the session stands. */
+        TenantStatus: {
+            connected: boolean;
+            message?: string | null;
+            phone?: string | null;
+            session?: string | null;
+            status?: string | null;
+        };
         /** @description A business. */
         TenantView: {
             createdAt: components["schemas"]["Time"];
@@ -4542,6 +5024,16 @@ export interface components {
          * @description Unix milliseconds, written as RFC 3339 in UTC.
          */
         Time: string;
+        /** @description A token for a page. */
+        TokenView: {
+            component: components["schemas"]["Component"];
+            expiresAt: components["schemas"]["Time"];
+            /** @description The site's tag, which stands in the addresses the component calls. */
+            id: string;
+            origin: string;
+            /** @description For the component's attribute `token`; not shown again. */
+            token: string;
+        };
         /** @description The way of one message through one account; or of an event that never became a message. */
         Trace: {
             /** @description Who answers. */
@@ -4594,6 +5086,13 @@ export interface components {
             wamid?: string | null;
         };
         TurnId: string;
+        /** @description A code to type into the phone. */
+        TypedCode: {
+            /** @description Eight letters and digits. */
+            code: string;
+            /** @description The session. */
+            id: string;
+        };
         /** @description What changes about a person. */
         UserChange: {
             name?: string;
@@ -4617,6 +5116,11 @@ export interface components {
          * @enum {string}
          */
         Wanted: "active" | "inactive";
+        /** @description What to write. */
+        Words: {
+            /** @description At most 4,096 characters. */
+            message: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -4749,7 +5253,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Status"];
+                    "application/json": components["schemas"]["TenantStatus"];
                 };
             };
             /** @description A failure */
@@ -4843,7 +5347,7 @@ export interface operations {
                 /** @description So many days back, today included: 1 to 366; 30 unless given. Days are those of UTC. */
                 days?: number;
                 /** @description `json` (unless given) or `csv`. */
-                format?: string;
+                format?: "json" | "csv";
             };
             header?: never;
             path?: never;
@@ -4858,6 +5362,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Listing_ChatbotFigures"];
+                    "text/csv": string;
                 };
             };
             /** @description A failure */
@@ -4898,7 +5403,7 @@ export interface operations {
                 /** @description So many days back, today included: 1 to 366; 30 unless given. Days are those of UTC. */
                 days?: number;
                 /** @description `json` (unless given) or `csv`. */
-                format?: string;
+                format?: "json" | "csv";
             };
             header?: never;
             path?: never;
@@ -4913,6 +5418,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Listing_DayFigures"];
+                    "text/csv": string;
                 };
             };
             /** @description A failure */
@@ -5396,7 +5902,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: {
+        requestBody: {
             content: {
                 /**
                  * @example {
@@ -5404,7 +5910,9 @@ export interface operations {
                  *       "paused": false
                  *     }
                  */
-                "application/json": components["schemas"]["ChatbotChange"];
+                "application/json": components["schemas"]["ChatbotChange"] & {
+                    id?: never;
+                };
             };
         };
         responses: {
@@ -5477,6 +5985,449 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Success_Trial"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    components_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "component": "connect",
+                 *       "origin": "https://crm.example.com",
+                 *       "ttlSeconds": 600
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewToken"];
+            };
+        };
+        responses: {
+            /** @description Made */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_TokenView"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    components_write: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                site: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "message": "Your order has left."
+                 *     }
+                 */
+                "application/json": components["schemas"]["Words"];
+            };
+        };
+        responses: {
+            /** @description Taken; it is done soon */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_Queued"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    components_fate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                site: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_Sent"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    components_recipient: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                site: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_Recipient"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    components_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                site: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_Linking"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    components_connect: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                site: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_Linking"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    components_disconnect: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                site: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_Linking"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    components_pairing_code: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Made up by the caller for one request, up to 255 characters: sent again within 24 hours, the same request is answered as before and does nothing. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                site: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "phoneNumber": "15551234567"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ComponentPhone"];
+            };
+        };
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_TypedCode"];
                 };
             };
             /** @description A failure */
@@ -5885,7 +6836,7 @@ export interface operations {
                 /** @description Of this chatbot alone. */
                 chatbotId?: string;
                 /** @description `true`: those that a person has; `false`: those that the chatbot answers. */
-                handedOver?: string;
+                handedOver?: boolean;
                 /** @description Part of what was said, of a phone number or of a name. */
                 q?: string;
             };
@@ -6164,7 +7115,12 @@ export interface operations {
                  *       "message": "Ada here. How can I help?"
                  *     }
                  */
-                "application/json": components["schemas"]["Outgoing"];
+                "application/json": components["schemas"]["Outgoing"] & {
+                    number?: never;
+                    phoneNumber?: never;
+                    recipient?: never;
+                    to?: never;
+                };
             };
         };
         responses: {
@@ -6215,7 +7171,7 @@ export interface operations {
                 /** @description `nextCursor` of the page before. */
                 cursor?: string;
                 /** @description `dead` (unless given), `failed` or `unknown`. */
-                status?: string;
+                status?: "dead" | "failed" | "unknown";
                 /** @description For this reason alone, e.g. `window_closed`. */
                 reason?: string;
                 /** @description From here on: `2026-01-31`, or `2026-01-31T12:00:00Z`. */
@@ -6558,9 +7514,9 @@ export interface operations {
                 /** @description Those for one endpoint. */
                 endpointId?: string;
                 /** @description Those in one status: `queued`, `delivered` or `dead`. */
-                status?: string;
+                status?: "queued" | "delivered" | "dead" | "";
                 /** @description Those of one type, e.g. `message.received`. */
-                type?: string;
+                type?: "message.received" | "message.sent" | "message.status" | "account.status" | "turn.dead" | "session.status" | "";
             };
             header?: never;
             path?: never;
@@ -6773,7 +7729,7 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: {
+        requestBody: {
             content: {
                 /**
                  * @example {
@@ -6783,7 +7739,10 @@ export interface operations {
                  *       "url": "https://crm.example.com/hooks"
                  *     }
                  */
-                "application/json": components["schemas"]["EndpointChange"];
+                "application/json": components["schemas"]["EndpointChange"] & {
+                    /** @constant */
+                    disabled?: false;
+                };
             };
         };
         responses: {
@@ -6935,14 +7894,14 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: {
+        requestBody: {
             content: {
                 /**
                  * @example {
                  *       "disabled": true
                  *     }
                  */
-                "application/json": components["schemas"]["EndpointChange"];
+                "application/json": components["schemas"]["EndpointChange"] & unknown;
             };
         };
         responses: {
@@ -7046,7 +8005,7 @@ export interface operations {
                 /** @description `nextCursor` of the page before. */
                 cursor?: string;
                 /** @description In this state alone. */
-                state?: string;
+                state?: "received" | "quarantined" | "unroutable" | "parked" | "refused" | "ignored" | "done";
             };
             header?: never;
             path?: never;
@@ -7103,7 +8062,7 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: {
+        requestBody: {
             content: {
                 /**
                  * @example {
@@ -7321,6 +8280,54 @@ export interface operations {
             };
         };
     };
+    live_live: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, or found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["Changed"];
+                };
+            };
+            /** @description A failure */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": "invalid",
+                     *       "detail": "phoneNumberId: must be 1 to 32 digits",
+                     *       "error": "Some values are not as expected",
+                     *       "errors": [
+                     *         {
+                     *           "field": "phoneNumberId",
+                     *           "message": "must be 1 to 32 digits"
+                     *         }
+                     *       ],
+                     *       "message": "phoneNumberId: must be 1 to 32 digits",
+                     *       "request_id": "0b8d3c1e-7f0a-4d6e-9c55-2f1d6a7e8b90",
+                     *       "status": 400,
+                     *       "success": false,
+                     *       "title": "Some values are not as expected",
+                     *       "type": "urn:switchboard:problem:invalid"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "sign-in_me": {
         parameters: {
             query?: never;
@@ -7445,7 +8452,11 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/octet-stream": number[];
+                "application/octet-stream": string;
+                "multipart/form-data": {
+                    /** Format: binary */
+                    file: string;
+                };
             };
         };
         responses: {
@@ -7510,7 +8521,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": number[];
+                    "application/octet-stream": string;
                 };
             };
             /** @description A failure */
@@ -7869,7 +8880,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: {
+        requestBody: {
             content: {
                 /**
                  * @example {
@@ -8036,7 +9047,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: {
+        requestBody: {
             content: {
                 /**
                  * @example {
@@ -8153,7 +9164,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description `png`, `svg`, `dataurl`, `raw` (the text inside) or `json`; by the Accept header unless given. */
-                format?: string;
+                format?: "png" | "svg" | "dataurl" | "raw" | "json";
             };
             header?: never;
             path: {
@@ -8170,6 +9181,9 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Success_QrPage"];
+                    "image/png": string;
+                    "image/svg+xml": string;
+                    "text/plain": string;
                 };
             };
             /** @description A failure */
@@ -8769,7 +9783,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: {
+        requestBody: {
             content: {
                 /**
                  * @example {
@@ -9098,7 +10112,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: {
+        requestBody: {
             content: {
                 /**
                  * @example {
@@ -9280,6 +10294,15 @@ export interface operations {
             };
         };
         responses: {
+            /** @description Only checked: it was a dry run */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_IntegrationView"];
+                };
+            };
             /** @description Made */
             201: {
                 headers: {
@@ -9389,7 +10412,7 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: {
+        requestBody: {
             content: {
                 /**
                  * @example {
@@ -9554,7 +10577,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: {
+        requestBody: {
             content: {
                 /**
                  * @example {
@@ -10349,7 +11372,7 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: {
+        requestBody: {
             content: {
                 /**
                  * @example {

@@ -1,0 +1,1 @@
+import{_t as e,f as t,jn as n}from"./vendor-liuhg9Tg.js";import{a as r}from"./error-note-LBxraCqr.js";import{u as i}from"./index-DQYMQfkU.js";var a=n();function o(){let{t:n}=r();return(0,a.jsx)(e,{h:`100%`,children:(0,a.jsx)(i,{icon:(0,a.jsx)(t,{size:40,stroke:1.2}),title:n(`inbox.choose`),text:n(`inbox.chooseText`)})})}export{o as NoThread};
