@@ -444,7 +444,7 @@ async fn metas_own_message_objects_go_out_as_they_are() {
         (json!({"to": CUSTOMER, "type": 7}), &["type"]),
         (json!({"to": CUSTOMER, "text": {"body": ""}}), &["text.body"]),
         (json!({"to": CUSTOMER, "text": 7}), &["message"]),
-        (json!({"to": CUSTOMER, "template": {"name": "x"}}), &["message"]),
+        (json!({"to": CUSTOMER, "template": {"name": "x"}}), &["template", "message"]),
         (json!({"to": CUSTOMER, "message": "x", "force": "yes"}), &["force"]),
         (json!({"to": CUSTOMER, "message": "x", "messaging_product": "sms"}), &["messaging_product"]),
         (json!({"to": CUSTOMER, "recipient": "US.1", "message": "x"}), &["recipient"]),
