@@ -222,7 +222,9 @@ async fn b_25_a_hundred_sessions_in_one_process_cost_little_each() {
         // Memory is the process's: in one of its own, the other tests are not measured with it.
         let name = "sessions::life::b_25_a_hundred_sessions_in_one_process_cost_little_each";
         let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-        let output = child.args(["--exact", name, "--nocapture"]).env(ALONE, "1").output().unwrap();
+        // What a panic looks up for its backtrace would be measured too.
+        let child = child.args(["--exact", name, "--nocapture"]).env(ALONE, "1").env("RUST_BACKTRACE", "0");
+        let output = child.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}");
         eprintln!("{}", said.lines().find(|line| line.contains("resident")).unwrap());
