@@ -104,7 +104,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Field<T> {
         if has_nul(&value) {
             return Ok(Self::Wrong(None, "must not contain U+0000".to_owned()));
         }
-        let read = serde_json::from_value(value.clone());
+        let read = T::deserialize(&value);
         // To JSON 100.0 is a whole number.
         let read = read.or_else(|error| serde_json::from_value(whole(value)).map_err(|_| error));
         Ok(read.map_or_else(

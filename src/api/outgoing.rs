@@ -141,7 +141,10 @@ impl Outgoing {
         }
         let words = fields.given("message", self.message.or(as_words(self.text)), text(content::TEXT));
         let people: Field<Vec<Addressee>> = match self.contacts {
-            Field::Given(value) => serde_json::from_value(value).unwrap_or_default(),
+            Field::Given(value) => serde_json::from_value(value).map_or_else(
+                |_| Field::Wrong(None, "expected a list of people, {to,message} each".to_owned()),
+                Field::Given,
+            ),
             Field::Null => Field::Null,
             _ => Field::Absent,
         };

@@ -94,12 +94,22 @@ pub async fn send(
     }
     fields.done()?;
     let place = sending_place(&account)?;
+    let queued = to_people(&parts, &place, letters).await?;
+    Ok(HttpResponse::Accepted().json(queued))
+}
+
+/// Queues a message for each of these people: for all of them, or, when one may not be written to, for none.
+pub(super) async fn to_people(
+    parts: &Parts,
+    place: &Place,
+    letters: Vec<(Sender, Written)>,
+) -> Result<Success<QueuedEach>, ApiError> {
     // Nothing is stored before everybody may be written to: a refusal leaves no trace.
     let now = parts.clock.now_ms();
     let mut refused = None;
     for (n, (person, written)) in letters.iter().enumerate() {
-        let thread = parts.store.thread_of(&place, person, now).await?;
-        match outgoing::window(&parts, thread, &place.phone_number_id, written).await {
+        let thread = parts.store.thread_of(place, person, now).await?;
+        match outgoing::window(parts, thread, &place.phone_number_id, written).await {
             Err(error) if letters.len() > 1 => refused = Some(error.at(&format!("contacts.{n}"), refused)?),
             other => other?,
         }
@@ -109,26 +119,7 @@ pub async fn send(
         let recipient = recipient_of(&person)?;
         Some(Letter { person, reply: reply("api", written, recipient) })
     });
-    let queued = start(&parts, &place, letters.collect(), now).await?;
-    for conversation in queued.data.conversations() {
-        parts.nudge(conversation).await;
-    }
-    Ok(HttpResponse::Accepted().json(queued))
-}
-
-/// Sends a message to one person through an account.
-pub(super) async fn to_person(
-    parts: &Parts,
-    place: &Place,
-    person: Sender,
-    written: Written,
-) -> Result<Success<QueuedEach>, ApiError> {
-    let now = parts.clock.now_ms();
-    let thread = parts.store.thread_of(place, &person, now).await?;
-    outgoing::window(parts, thread, &place.phone_number_id, &written).await?;
-    let recipient = recipient_of(&person).ok_or_else(|| ApiError::field("to", "is required"))?;
-    let letter = Letter { person, reply: reply("api", written, recipient) };
-    let queued = start(parts, place, vec![letter], now).await?;
+    let queued = start(parts, place, letters.collect(), now).await?;
     for conversation in queued.data.conversations() {
         parts.nudge(conversation).await;
     }

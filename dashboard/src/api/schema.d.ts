@@ -3278,7 +3278,7 @@ export interface components {
             /** @description For `send`: the chatbot whose number sends. Needed where several numbers could. */
             chatbotId?: string;
             component: components["schemas"]["Component"];
-            /** @description For `send`, instead of `to`: a contact of the tenant, written to where they wrote last. */
+            /** @description For `send`, instead of `to`: a contact of the tenant, written to where they were last talked with. */
             contact?: string;
             /** @description The site whose pages may use it, as browsers name it: `https://crm.example.com`. */
             origin: string;

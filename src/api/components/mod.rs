@@ -57,7 +57,7 @@ pub struct NewToken {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     to: Field<String>,
-    /// For `send`, instead of `to`: a contact of the tenant, written to where they wrote last.
+    /// For `send`, instead of `to`: a contact of the tenant, written to where they were last talked with.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     contact: Field<String>,
@@ -170,7 +170,7 @@ fn site(origin: &str, production: bool) -> Checked<String> {
     Ok(name)
 }
 
-/// Where a contact wrote last.
+/// Where a contact was last talked with, among the numbers that could send now.
 async fn last_talk(
     caller: &Caller,
     parts: &Parts,
@@ -178,12 +178,14 @@ async fn last_talk(
     chatbot: Option<&str>,
     number: Option<&str>,
 ) -> Result<i64, ApiError> {
-    let missing = || ApiError::not_found("contact with a conversation");
+    let missing = || ApiError::not_found("contact with a conversation on a number that could send");
     let ContactId(contact) = contact.parse().map_err(|_| missing())?;
     let wanted = Wanted { chatbot, contact: Some(contact), handed_over: None, words: None };
     let newest = (i64::MAX, i64::MAX);
+    let usable = usable(caller, parts, chatbot, number).await?;
     let (rows, _) = parts.store.find_conversations(caller.tenant.as_str(), &wanted, newest, 50).await?;
-    let meant = rows.into_iter().find(|row| number.is_none_or(|number| row.phone_number_id == number));
+    let meant =
+        rows.into_iter().find(|row| usable.iter().any(|account| account.id == row.whatsapp_account_id));
     meant.map(|row| row.id).ok_or_else(missing)
 }
 
@@ -194,12 +196,23 @@ async fn sender(
     chatbot: Option<&str>,
     number: Option<&str>,
 ) -> Result<Account, ApiError> {
-    let mut accounts = parts.store.accounts(caller.tenant.as_str(), chatbot, number).await?;
-    accounts
-        .retain(|account| account.deleted_at.is_none() && Status::parse(&account.status).takes_messages());
+    let mut accounts = usable(caller, parts, chatbot, number).await?;
     match accounts.len() {
         0 => Err(ApiError::not_found("number that could send")),
         1 => accounts.pop().ok_or_else(|| ApiError::not_found("number that could send")),
         _ => Err(ApiError::field("chatbotId", "or session is required: several numbers could send")),
     }
+}
+
+/// The accounts that send, of this chatbot and number if they are named.
+async fn usable(
+    caller: &Caller,
+    parts: &Parts,
+    chatbot: Option<&str>,
+    number: Option<&str>,
+) -> Result<Vec<Account>, ApiError> {
+    let mut accounts = parts.store.accounts(caller.tenant.as_str(), chatbot, number).await?;
+    accounts
+        .retain(|account| account.deleted_at.is_none() && Status::parse(&account.status).takes_messages());
+    Ok(accounts)
 }

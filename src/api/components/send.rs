@@ -113,7 +113,7 @@ pub async fn write(embedded: Embedded, parts: web::Data<Parts>, body: Body) -> A
     match &embedded.claims.to {
         Some(to) => {
             let person = Sender { wa_id: Some(to.clone()), ..Sender::default() };
-            Ok(HttpResponse::Accepted().json(send::to_person(&parts, &place, person, written).await?))
+            Ok(HttpResponse::Accepted().json(send::to_people(&parts, &place, vec![(person, written)]).await?))
         }
         None => {
             let talk = talk(&embedded, &parts, &place).await?;
